@@ -1,0 +1,43 @@
+"""The one file that reads the clock; everything else is given its time."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Something that knows what time it is."""
+
+    def now(self) -> int:
+        """Give the present in microseconds UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> int:
+        """Give the present in microseconds UTC."""
+        return time.time_ns() // 1000
+
+
+class FixedClock:
+    """A clock that stands still: simulated time, rehearsals, tests."""
+
+    def __init__(self, ts: int) -> None:
+        self._ts = ts
+
+    def now(self) -> int:
+        """Give the fixed instant in microseconds UTC."""
+        return self._ts
+
+
+def monotonic() -> float:
+    """Give seconds of a clock that never goes back, for deadlines and pacing."""
+    return time.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)

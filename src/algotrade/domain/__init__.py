@@ -1,0 +1,1 @@
+"""Words and arithmetic of trading: standard library only, no I/O, no clock, no floats for money."""

@@ -1,0 +1,25 @@
+"""Corporate actions as dated facts: splits and cash dividends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """From `ex_date` on, `split_from` old shares are `split_to` new ones (4-for-1: 1 and 4)."""
+
+    symbol: str
+    ex_date: date
+    split_from: int
+    split_to: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dividend:
+    """Holders at the close before `ex_date` receive `amount` micro-dollars a share, as paid."""
+
+    symbol: str
+    ex_date: date
+    amount: int

@@ -1,0 +1,30 @@
+"""What a model says about one symbol at one bar, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """A model's word at `ts` (the close of the decision bar).
+
+    p_up: probability in [0, 1] that the label is 1.
+    value: 1 iff p_up > threshold, else 0.
+    features: (name, value) in model order, as the scorer read them.
+    drivers: (name, contribution), largest first; contributions and `base` add up to the score in
+    `unit` ("probability" for trees, "log-odds" for linear models).
+    bars_hash: fingerprint of the bars the features were computed from.
+    """
+
+    model_id: str
+    symbol: str
+    ts: int
+    p_up: float
+    threshold: float
+    value: int
+    features: tuple[tuple[str, float], ...]
+    drivers: tuple[tuple[str, float], ...]
+    base: float
+    unit: str
+    bars_hash: str

@@ -1,0 +1,1 @@
+"""Learning: causal features, forward labels, honest training, a registry, one predictor."""

@@ -1,0 +1,1 @@
+"""Portfolio: what the ledger says is held, worth and earned."""

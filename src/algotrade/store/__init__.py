@@ -1,0 +1,1 @@
+"""The store: one SQLite file; the only room that speaks SQL."""

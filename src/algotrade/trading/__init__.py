@@ -1,0 +1,1 @@
+"""Trading: the one decision, the one loop, risk checks and brokers."""
