@@ -60,7 +60,16 @@ class Bars:
 
     def slice(self, start: int, stop: int) -> Bars:
         """Give bars [start, stop) as a new object; non-negative indices."""
-        return replace(self, **{name: self.column(name)[start:stop] for name in COLUMNS})
+        return replace(
+            self,
+            ts_open=self.ts_open[start:stop],
+            ts_close=self.ts_close[start:stop],
+            open=self.open[start:stop],
+            high=self.high[start:stop],
+            low=self.low[start:stop],
+            close=self.close[start:stop],
+            volume=self.volume[start:stop],
+        )
 
     def numpy(self, name: str) -> NDArray[np.int64]:
         """View a column as a numpy array, without copying."""

@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from algotrade.domain.times import MICROSECONDS, to_date, to_day
+from algotrade.domain.times import session_date, to_date, to_day
 from algotrade.errors import DataError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Calendar:
         index = bisect_right(self.closes, ts) - 1
         if index < 0 or index + 1 >= len(self.closes):
             raise DataError(
-                f"the stored exchange calendar does not cover {to_date(ts // (86_400 * MICROSECONDS))}",
+                f"the stored exchange calendar does not cover {session_date(ts)}",
                 hint="algotrade fetch SYMBOL renews it",
             )
         return index
