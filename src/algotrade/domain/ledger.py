@@ -1,0 +1,179 @@
+"""The ledger: append-only entries, and the portfolio as a fold over them.
+
+Identity kept by every entry, to the micro-dollar (`imbalance` is 0):
+
+    cash + sum(cost of positions) = contributed + realised + dividends - fees
+
+Cost is average cost without fees; a short position has negative quantity and negative cost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from algotrade.domain.money import NANOS, divide_half_even, notional
+from algotrade.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+DEPOSIT = "deposit"
+WITHDRAWAL = "withdrawal"
+FILL = "fill"
+SPLIT = "split"
+DIVIDEND = "dividend"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One fact about the account, effective at `ts`.
+
+    quantity: signed change of shares (fill, split), or shares entitled (dividend), nano-shares.
+    price: micro-dollars a share (fill price, dividend a share).
+    amount: signed change of cash before fees, micro-dollars.
+    fee: non-negative, micro-dollars; taken from cash.
+    ref: what makes it unique among the account's entries of its kind.
+    """
+
+    ts: int
+    kind: str
+    ref: str
+    symbol: str = ""
+    quantity: int = 0
+    price: int = 0
+    amount: int = 0
+    fee: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """Signed shares held and what they cost in all, without fees."""
+
+    symbol: str
+    quantity: int
+    cost: int
+
+    @property
+    def avg_cost(self) -> int:
+        """Give the average cost of a share in micro-dollars, rounded half-even."""
+        return divide_half_even(abs(self.cost) * NANOS, abs(self.quantity))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portfolio:
+    """What a prefix of the ledger adds up to."""
+
+    cash: int = 0
+    contributed: int = 0
+    realised: int = 0
+    dividends: int = 0
+    fees: int = 0
+    positions: Mapping[str, Position] = field(default_factory=dict)
+
+    def held(self, symbol: str) -> int:
+        """Give the signed quantity held of a symbol."""
+        position = self.positions.get(symbol)
+        return position.quantity if position else 0
+
+
+def fill_entry(
+    *, ts: int, ref: str, symbol: str, quantity: int, price: int, fee: int, note: str = ""
+) -> Entry:
+    """Make the entry of a fill; `quantity` is signed, bought positive."""
+    return Entry(
+        ts=ts,
+        kind=FILL,
+        ref=ref,
+        symbol=symbol,
+        quantity=quantity,
+        price=price,
+        amount=-notional(quantity, price),
+        fee=fee,
+        note=note,
+    )
+
+
+def apply(portfolio: Portfolio, entry: Entry) -> Portfolio:
+    """Give the portfolio after one more entry; the old one is unchanged."""
+    if entry.kind in (DEPOSIT, WITHDRAWAL):
+        after = replace(portfolio, contributed=portfolio.contributed + entry.amount)
+    elif entry.kind == DIVIDEND:
+        after = replace(portfolio, dividends=portfolio.dividends + entry.amount)
+    elif entry.kind == SPLIT:
+        after = _apply_split(portfolio, entry)
+    elif entry.kind == FILL:
+        after = _apply_fill(portfolio, entry)
+    else:
+        raise LedgerError(f"ledger entry {entry.ref!r} has unknown kind {entry.kind!r}")
+    return replace(after, cash=after.cash + entry.amount - entry.fee, fees=after.fees + entry.fee)
+
+
+def replay(entries: Iterable[Entry], *, until: int | None = None) -> Portfolio:
+    """Fold entries into a portfolio; with `until`, only those effective at or before it."""
+    portfolio = Portfolio()
+    for entry in entries:
+        if until is None or entry.ts <= until:
+            portfolio = apply(portfolio, entry)
+    return portfolio
+
+
+def imbalance(portfolio: Portfolio) -> int:
+    """Give what the identity of this module misses; 0 for every true ledger."""
+    held = portfolio.cash + sum(position.cost for position in portfolio.positions.values())
+    earned = portfolio.contributed + portfolio.realised + portfolio.dividends - portfolio.fees
+    return held - earned
+
+
+def chain_hash(previous: str, account: str, seq: int, recorded_at: int, entry: Entry) -> str:
+    """Give the SHA-256 that ties an entry to all before it in its account."""
+    row = [
+        previous,
+        account,
+        seq,
+        recorded_at,
+        entry.ts,
+        entry.kind,
+        entry.ref,
+        entry.symbol,
+        entry.quantity,
+        entry.price,
+        entry.amount,
+        entry.fee,
+        entry.note,
+    ]
+    return hashlib.sha256(json.dumps(row, separators=(",", ":")).encode()).hexdigest()
+
+
+def _with_position(portfolio: Portfolio, position: Position, *, realised: int = 0) -> Portfolio:
+    positions = dict(portfolio.positions)
+    if position.quantity:
+        positions[position.symbol] = position
+    else:
+        positions.pop(position.symbol, None)
+    return replace(portfolio, positions=positions, realised=portfolio.realised + realised)
+
+
+def _apply_split(portfolio: Portfolio, entry: Entry) -> Portfolio:
+    old = portfolio.positions.get(entry.symbol)
+    if old is None or (old.quantity + entry.quantity) * old.quantity <= 0:
+        raise LedgerError(f"split {entry.ref!r} of {entry.symbol}: no such position to split")
+    return _with_position(portfolio, replace(old, quantity=old.quantity + entry.quantity))
+
+
+def _apply_fill(portfolio: Portfolio, entry: Entry) -> Portfolio:
+    old = portfolio.positions.get(entry.symbol) or Position(symbol=entry.symbol, quantity=0, cost=0)
+    quantity = old.quantity + entry.quantity
+    if old.quantity * entry.quantity >= 0:  # opens or adds: the cost grows by what was paid
+        cost, realised = old.cost - entry.amount, 0
+    elif abs(entry.quantity) <= abs(old.quantity):  # reduces: cost leaves in proportion
+        leaving = divide_half_even(old.cost * abs(entry.quantity), abs(old.quantity))
+        cost, realised = old.cost - leaving, entry.amount - leaving
+    else:  # crosses zero: all old cost leaves, the rest opens at the fill price
+        opening = notional(quantity, entry.price)
+        cost, realised = opening, entry.amount + opening - old.cost
+    position = Position(symbol=entry.symbol, quantity=quantity, cost=cost)
+    return _with_position(portfolio, position, realised=realised)
