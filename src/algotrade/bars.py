@@ -89,6 +89,15 @@ class Bars:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One bar that cannot be believed: which, and why, in words."""
+
+    symbol: str
+    when: str
+    reason: str
+
+
 def from_rows(
     source: str,
     symbol: str,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade.domain.money import NANOS, divide_half_even, notional
 from algotrade.errors import LedgerError
@@ -78,6 +78,20 @@ class Portfolio:
         """Give the signed quantity held of a symbol."""
         position = self.positions.get(symbol)
         return position.quantity if position else 0
+
+
+class Mark(NamedTuple):
+    """The account valued at one instant; profit = cash + value - contributed, micro-dollars."""
+
+    ts: int
+    cash: int
+    value: int
+    contributed: int
+
+    @property
+    def profit(self) -> int:
+        """Give what the account has earned since it was opened."""
+        return self.cash + self.value - self.contributed
 
 
 def fill_entry(

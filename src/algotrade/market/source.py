@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
 
-    from algotrade.bars import Bars
+    from algotrade.bars import Bars, Finding
     from algotrade.domain.actions import Dividend, Split
 
 
@@ -19,15 +19,6 @@ class Span:
 
     start: date
     end: date
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One bar that cannot be believed: which, and why, in words."""
-
-    symbol: str
-    when: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

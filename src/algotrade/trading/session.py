@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
-from algotrade.domain.ledger import DIVIDEND, SPLIT, Entry, apply, fill_entry
+from algotrade.domain.ledger import DIVIDEND, SPLIT, Entry, Mark, apply, fill_entry
 from algotrade.domain.money import divide_half_even, notional
 from algotrade.domain.orders import CANCELLED, FILLED
 from algotrade.trading.decision import decide as decide_moment
 from algotrade.trading.decision import latched
-from algotrade.trading.state import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from algotrade.domain.ledger import Entry, Portfolio, replay
+from algotrade.domain.ledger import Entry, Mark, Portfolio, replay
 from algotrade.domain.money import notional
 from algotrade.domain.orders import BUY, Order
 from algotrade.domain.times import session_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-
-class Mark(NamedTuple):
-    """The account valued at one instant; profit = cash + value - contributed, micro-dollars."""
-
-    ts: int
-    cash: int
-    value: int
-    contributed: int
-
-    @property
-    def profit(self) -> int:
-        """Give what the account has earned since it was opened."""
-        return self.cash + self.value - self.contributed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

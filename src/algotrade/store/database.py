@@ -1,0 +1,202 @@
+"""The file: opening it, refusing what is not ours, transactions, and the lock between runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+from algotrade.clock import monotonic, sleep
+from algotrade.errors import DiskError, LedgerError, LockedError, SettingsError
+from algotrade.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sqlite_utils.db import Database
+
+BUSY_SECONDS = 30.0
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cell_size_check = ON",
+    "PRAGMA recursive_triggers = ON",
+)
+
+
+def open_store(path: Path) -> sqlite3.Connection:
+    """Open an existing store; a missing, foreign, older or newer file is an error."""
+    if not path.is_file():
+        raise LedgerError(
+            f"no store at {path}", hint="algotrade fetch AAPL creates one; or name it with --home"
+        )
+    db = _connect(path)
+    try:
+        _check_ours(db, path)
+        for pragma in _PRAGMAS:
+            db.execute(pragma)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def create_store(path: Path) -> sqlite3.Connection:
+    """Open the store, creating and migrating it where needed."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.exists() and path.stat().st_size > 0:
+        version = _version_of(path)
+        if version == VERSION:
+            return open_store(path)
+    with lock(path.with_suffix(".lock"), what="the store's schema"):
+        _migrate(path)
+    return open_store(path)
+
+
+@contextlib.contextmanager
+def immediate(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Run one write transaction; all or nothing, and never 'locked' after it has begun."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def sqlite_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's own errors into ours: full disk, corruption, another run at work."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translated(error, path) from error
+    except OSError as error:
+        raise DiskError(f"{error.filename or path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def lock(path: Path, *, what: str, wait_s: float = BUSY_SECONDS) -> Iterator[None]:
+    """Hold the lock file; the kernel frees it whatever happens to the process."""
+    import fcntl
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if monotonic() >= deadline:
+                    raise LockedError(
+                        f"another run holds {what} (waited {wait_s:g} s)",
+                        hint="try again when it has ended",
+                    ) from None
+                sleep(0.02)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    mode = "rwc" if create else "rw"
+    quoted = path.resolve().as_uri()
+    return sqlite3.connect(
+        f"{quoted}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+    )
+
+
+def _version_of(path: Path) -> int:
+    with contextlib.closing(_connect(path)) as db:
+        return _checked_version(db, path)
+
+
+def _check_ours(db: sqlite3.Connection, path: Path) -> None:
+    version = _checked_version(db, path)
+    if version < VERSION:
+        raise SettingsError(
+            f"the store {path} has schema {version}, this program needs {VERSION}",
+            hint="algotrade init brings it up to date",
+        )
+
+
+def _checked_version(db: sqlite3.Connection, path: Path) -> int:
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    if application != APPLICATION_ID:
+        raise LedgerError(
+            f"{path} is not a store of algotrade", hint="name the right home with --home"
+        )
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > VERSION:
+        raise SettingsError(
+            f"the store {path} has schema {version}, newer than this program's {VERSION}",
+            hint="update algotrade",
+        )
+    return version
+
+
+def _migrate(path: Path) -> None:
+    """Bring the file up to date in one transaction; a file with foreign content is refused."""
+    import sqlite_utils
+
+    with contextlib.closing(_connect(path, create=True)) as db:
+        path.chmod(0o600)
+        db.execute("PRAGMA journal_mode = WAL")
+        with immediate(db):
+            empty = not db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+            done = 0 if empty else _checked_version(db, path)
+            migrations = sqlite_utils.Migrations("algotrade")
+            for number, statements in enumerate(MIGRATIONS, start=1):
+                migrations(name=f"{number:04d}")(_runner(statements()))
+            migrations.apply(sqlite_utils.Database(db, use_counts_table=False))
+            if done < VERSION:
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _runner(script: str) -> Callable[[Database], None]:
+    def run(database: Database) -> None:
+        for statement in statements_of(script):
+            database.conn.execute(statement)
+
+    return run
+
+
+def statements_of(script: str) -> list[str]:
+    """Split a script into statements; executescript would commit the open transaction."""
+    statements, current = [], ""
+    for line in script.splitlines(keepends=True):
+        current += line
+        if sqlite3.complete_statement(current):
+            statements.append(current.strip())
+            current = ""
+    return [statement for statement in statements if statement]
+
+
+_DISK = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+)
+_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _translated(error: sqlite3.Error, path: Path) -> Exception:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LockedError(f"another run is writing to {path}", hint="try again when it has ended")
+    if code in _DISK:
+        return DiskError(
+            f"the store {path} cannot be written: {error}", hint="check disk and rights"
+        )
+    if code in _CORRUPT:
+        return LedgerError(f"{path} is not a readable store: {error}", hint="restore a backup")
+    return error
