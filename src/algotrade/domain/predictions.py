@@ -11,7 +11,8 @@ class Prediction:
 
     p_up: probability in [0, 1] that the label is 1.
     value: 1 iff p_up > threshold, else 0.
-    features: (name, value) in model order, as the scorer read them.
+    features: (name, value): SMA_50 and SMA_200 in dollars first, then the other columns that the
+    scorer read, in the order of the model.
     drivers: (name, contribution), largest first; contributions and `base` add up to the score in
     `unit` ("probability" for trees, "log-odds" for linear models).
     bars_hash: fingerprint of the bars the features were computed from.

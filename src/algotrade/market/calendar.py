@@ -35,6 +35,10 @@ class Calendar:
         index = bisect_left(self.day, to_day(session))
         return index if index < len(self.day) and self.day[index] == to_day(session) else None
 
+    def last_at_or_before(self, day: int) -> int:
+        """Give the index of the newest session on or before a day; -1 where there is none."""
+        return bisect_right(self.day, day) - 1
+
     def last_closed(self, ts: int) -> int:
         """Give the index of the newest session that is complete at `ts`."""
         index = bisect_right(self.closes, ts) - 1

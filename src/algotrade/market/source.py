@@ -39,6 +39,10 @@ class BarSource(Protocol):
         """Give the bars of the sessions in `span`, in time order, page by page."""
         ...
 
+    def granted_start(self, symbol: str) -> date | None:
+        """Give the first session the source would answer for in the last `bars`, if it said."""
+        ...
+
     def splits(self, symbol: str) -> list[Split]:
         """Give all known splits of the symbol, by ex-date."""
         ...

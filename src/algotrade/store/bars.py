@@ -63,7 +63,7 @@ def load_bars(
 
     known_at: read them as they were known then; without it, the newest revision.
     """
-    ident = _find_series(db, source, symbol, timeframe)
+    ident = find_series(db, source, symbol, timeframe)
     splits = tuple(load_splits(db, source, symbol, known_at=known_at))
     if ident is None:
         return Bars(source=source, symbol=symbol, timeframe=timeframe, splits=splits)
@@ -76,7 +76,7 @@ def load_bars(
 
 def series_id(db: sqlite3.Connection, source: str, symbol: str, timeframe: str) -> int:
     """Give the number of a series, creating it where it is new."""
-    found = _find_series(db, source, symbol, timeframe)
+    found = find_series(db, source, symbol, timeframe)
     if found is not None:
         return found
     db.execute(
@@ -114,18 +114,18 @@ def summaries(db: sqlite3.Connection) -> list[SeriesSummary]:
         " FROM bars b JOIN series s USING (series_id) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     )
     return [
-        SeriesSummary(
-            source=row[0], symbol=row[1], timeframe=row[2], bars=row[3], first=row[4], last=row[5]
-        )
-        for row in rows
+        SeriesSummary(source=source, symbol=symbol, timeframe=timeframe, bars=n, first=a, last=z)
+        for source, symbol, timeframe, n, a, z in rows
     ]
 
 
-def newest(db: sqlite3.Connection, source: str, symbol: str, timeframe: str) -> int | None:
-    """Give the ts_close of the newest stored bar."""
-    ident = _find_series(db, source, symbol, timeframe)
-    row = db.execute("SELECT max(ts_close) FROM bars WHERE series_id = ?", (ident,)).fetchone()
-    return None if row[0] is None else int(row[0])
+def find_series(db: sqlite3.Connection, source: str, symbol: str, timeframe: str) -> int | None:
+    """Give the number of a series, or None where nothing of it was ever stored."""
+    row = db.execute(
+        "SELECT series_id FROM series WHERE source = ? AND symbol = ? AND timeframe = ?",
+        (source, symbol, timeframe),
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def save_coverage(
@@ -238,14 +238,6 @@ def _save_actions(
         f"INSERT INTO {table} (source, symbol, ex_day, {columns}, known_at) VALUES ({marks})", fresh
     )
     return len(fresh)
-
-
-def _find_series(db: sqlite3.Connection, source: str, symbol: str, timeframe: str) -> int | None:
-    row = db.execute(
-        "SELECT series_id FROM series WHERE source = ? AND symbol = ? AND timeframe = ?",
-        (source, symbol, timeframe),
-    ).fetchone()
-    return None if row is None else int(row[0])
 
 
 def _rows(bars: Bars) -> Iterable[tuple[int, ...]]:

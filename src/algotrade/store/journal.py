@@ -8,28 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade.domain.ledger import Entry, Mark, chain_hash
 from algotrade.domain.orders import ACCEPTED, OPEN_STATES, Order
-from algotrade.errors import InputError, LedgerError
+from algotrade.errors import LedgerError
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
-    from typing import Any, Protocol
+    from typing import Any
 
-    class DecisionRecord(Protocol):
-        """What the journal needs of a decision; trading/decision.py has the real one."""
-
-        account: str
-        strategy: str
-        symbol: str
-        ts: int
-        decided_at: int
-        action: str
-        reason: str
-
-        @property
-        def placed(self) -> Order | None:
-            """Give the order if it was placed."""
-            ...
+    from algotrade.domain.decisions import Decision
 
 
 class StoreJournal:
@@ -53,9 +39,9 @@ class StoreJournal:
             (account, seq, self._recorded_at, *_entry_values(entry), previous, digest),
         )
 
-    def record(self, decision: DecisionRecord) -> None:
+    def record(self, decision: Decision) -> None:
         """Record a decision; a placed order and its first state go with it."""
-        body = asdict(decision)  # type: ignore[call-overload]  # a dataclass behind a protocol
+        body = asdict(decision)
         order = decision.placed
         prediction = body["prediction"] or {}
         self._db.execute(
@@ -184,15 +170,6 @@ def find_orders(db: sqlite3.Connection, prefix: str) -> list[OrderStatus]:
     return [_status(row) for row in rows]
 
 
-def find_order(db: sqlite3.Connection, prefix: str) -> OrderStatus:
-    """Load the one order whose key begins with `prefix`."""
-    found = find_orders(db, prefix) if prefix else []
-    if len(found) != 1:
-        what = "no order has" if not found else "more than one order has"
-        raise InputError(f"{what} id {prefix!a}", hint="algotrade trades lists the ids")
-    return found[0]
-
-
 def orders_on_bar(
     db: sqlite3.Connection, account: str, strategy: str, symbol: str, bar_ts: int, client_id: str
 ) -> list[OrderStatus]:
@@ -210,7 +187,8 @@ def fills_of(db: sqlite3.Connection, key: str) -> list[Entry]:
     """Load the ledger entries that filled an order."""
     rows = db.execute(
         f"SELECT {_ENTRY_COLUMNS} FROM ledger l"
-        " WHERE l.account = (SELECT account FROM orders WHERE key = ?) AND l.kind = 'fill' AND l.ref >= ? AND l.ref < ? ORDER BY l.seq",
+        " WHERE l.account = (SELECT account FROM orders WHERE key = ?) AND l.kind = 'fill'"
+        " AND l.ref >= ? AND l.ref < ? ORDER BY l.seq",
         (key, key + ".", key + "/"),
     )
     return [_entry(row) for row in rows]

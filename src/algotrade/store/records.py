@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 SAMPLE_CLOCK = "sample_clock"
 
 
-class ModelRecord(NamedTuple):
+class TrainingRecord(NamedTuple):
     """A saved model as the store knows it; the hash is of its card."""
 
     model_id: str
     source: str
-    created: int
+    trained_at: int
     card_sha256: str
 
 
@@ -63,17 +63,19 @@ def load_sessions(
     )
 
 
-def save_model_record(db: sqlite3.Connection, record: ModelRecord) -> None:
-    """Register a saved model; the same content again changes nothing."""
-    db.execute("INSERT OR IGNORE INTO models VALUES (?,?,?,?)", record)
-
-
-def model_records(db: sqlite3.Connection) -> list[ModelRecord]:
-    """Give the registered models, newest first."""
-    rows = db.execute(
-        "SELECT model_id, source, created, card_sha256 FROM models ORDER BY created DESC, model_id"
+def save_training(db: sqlite3.Connection, record: TrainingRecord) -> None:
+    """Register a training; the same model may be the outcome of several."""
+    db.execute(
+        "INSERT INTO trainings (model_id, source, trained_at, card_sha256) VALUES (?,?,?,?)", record
     )
-    return [ModelRecord(*row) for row in rows]
+
+
+def trainings(db: sqlite3.Connection) -> list[TrainingRecord]:
+    """Give the registered trainings, newest first."""
+    rows = db.execute(
+        "SELECT model_id, source, trained_at, card_sha256 FROM trainings ORDER BY training_id DESC"
+    )
+    return [TrainingRecord(*row) for row in rows]
 
 
 def open_account(db: sqlite3.Connection, record: AccountRecord) -> bool:

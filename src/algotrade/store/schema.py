@@ -1,7 +1,7 @@
 """The schema, as numbered migrations that are only ever appended to.
 
-Facts are append-only: triggers refuse UPDATE, DELETE and INSERT OR REPLACE on the ledger, orders,
-their events, decisions, marks and halts. The views at the end are the public SQL interface.
+Facts are append-only: triggers refuse UPDATE, DELETE and INSERT OR REPLACE on the tables of
+APPEND_ONLY. The views at the end are the public SQL interface.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ APPEND_ONLY = {
     "decisions": "decision_id = NEW.decision_id",
     "marks": "account = NEW.account AND ts = NEW.ts",
     "halts": "halt_id = NEW.halt_id",
+    "trainings": "training_id = NEW.training_id",
 }
 
 _TABLES = """
@@ -103,12 +104,13 @@ CREATE TABLE dividends (
   PRIMARY KEY (source, symbol, ex_day, known_at)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE models (
-  model_id TEXT PRIMARY KEY,
+CREATE TABLE trainings (
+  training_id INTEGER PRIMARY KEY,
+  model_id TEXT NOT NULL,
   source TEXT NOT NULL,
-  created INTEGER NOT NULL,
+  trained_at INTEGER NOT NULL,
   card_sha256 TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE accounts (
   account TEXT PRIMARY KEY,

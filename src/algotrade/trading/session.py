@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from algotrade.domain.actions import Dividend, Split
+    from algotrade.domain.decisions import Decision, Policy
     from algotrade.domain.orders import Fill, Order
     from algotrade.domain.risk import Conditions, Limits
-    from algotrade.trading.decision import Decision, Moment, Policy
+    from algotrade.trading.decision import Moment
     from algotrade.trading.state import TradingState
 
 

@@ -1,0 +1,163 @@
+"""The front door: the table of commands, loaded when asked for, and errors turned to exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from algotrade import __version__
+from algotrade.cli.output import write_error
+from algotrade.cli.run import State
+from algotrade.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED, AlgotradeError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+class Listed(NamedTuple):
+    """A command as the help lists it; the module is imported only when it runs."""
+
+    module: str
+    panel: str
+    line: str
+
+
+COMMANDS = {
+    "demo": Listed("start", "Start", "Walk the whole loop on built-in real prices."),
+    "init": Listed("start", "Start", "Create a workspace."),
+    "status": Listed("start", "Start", "Show home, data, model, accounts and halts."),
+    "config": Listed("config", "Start", "Show settings and where they come from."),
+    "fetch": Listed("data", "Data", "Bring bars, splits and dividends into the store."),
+    "clock": Listed("data", "Data", "Show or move the simulated time of the sample."),
+    "train": Listed("model", "Model", "Train a model and tell what it is worth."),
+    "predict": Listed("model", "Model", "Predict from the newest bars."),
+    "trade": Listed("trade", "Trading", "Decide, check risk and place an order."),
+    "risk": Listed("risk", "Trading", "Show limits and headroom; halt and reset."),
+    "why": Listed("trade", "Trading", "Explain an order, a hold or a refusal."),
+    "portfolio": Listed("portfolio", "Portfolio", "Value the account."),
+    "trades": Listed("portfolio", "Portfolio", "List the fills."),
+    "deposit": Listed("portfolio", "Portfolio", "Put cash into a simulated account."),
+    "withdraw": Listed("portfolio", "Portfolio", "Take cash out of a simulated account."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands by name and imports one only to run it."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401  typer's own context
+        """Give the names in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
+        """Give a line for the help, or the real command when it is about to run."""
+        listed = COMMANDS.get(cmd_name)
+        if listed is None:
+            return None
+        if ctx.resilient_parsing:
+            return load_command(cmd_name)
+        return TyperCommand(name=cmd_name, help=listed.line, rich_help_panel=listed.panel)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401
+        """Import the command that was named; a near miss is suggested by typer."""
+        self.commands = {name: TyperCommand(name=name) for name in COMMANDS}
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name and found else found, rest
+
+
+def load_command(name: str) -> Any:  # noqa: ANN401  typer's own command
+    """Import a command's module and give the command."""
+    module = importlib.import_module(f"algotrade.cli.{COMMANDS[name].module}")
+    found: Any = get_command(module.APPS[name])
+    found.name = name
+    return found
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"algotrade {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=lambda v: _version(asked=v)),
+    ] = False,
+) -> None:
+    """Decide, trade and explain US equities from one process and one SQLite store."""
+    del version
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM: unwinds the stack, so that an open transaction is rolled back."""
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    del signum, frame
+    raise _TerminatedError
+
+
+def run() -> None:
+    """Run the command line and exit with the documented code."""
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(prog_name="algotrade")
+    except AlgotradeError as error:
+        _tell(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        write_error("algotrade: interrupted; nothing half-written")
+        sys.exit(EXIT_INTERRUPTED)
+    except _TerminatedError:
+        sys.exit(EXIT_TERMINATED)
+    except Exception as error:  # noqa: BLE001  the last line of defence: a bug, told in one line
+        _tell_bug(error)
+        sys.exit(EXIT_BUG)
+
+
+def _tell(error: AlgotradeError) -> None:
+    if State.json:
+        body = {
+            "code": error.exit_code,
+            "kind": error.kind,
+            "message": error.message,
+            "hint": error.hint,
+        }
+        write_error(json.dumps({"error": body}))
+        return
+    write_error(f"algotrade: {error.message}")
+    if error.hint:
+        write_error(f"  try: {error.hint}")
+
+
+def _tell_bug(error: Exception) -> None:
+    import traceback
+
+    if State.verbose:
+        write_error("".join(traceback.format_exception(error)))
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    write_error(
+        f"algotrade: a bug: {type(error).__name__}: {error}"
+        f" ({where.name}, line {where.lineno}); -v shows the traceback"
+    )

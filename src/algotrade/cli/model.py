@@ -1,0 +1,189 @@
+"""The commands of learning: train and predict."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from algotrade.cli.data import read_symbols
+from algotrade.cli.output import Column, View
+from algotrade.cli.run import Run, command, with_settings
+from algotrade.domain.times import iso, session_date
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from algotrade.domain.predictions import Prediction
+    from algotrade.learning.card import ModelCard
+
+APPS = {"train": typer.Typer(), "predict": typer.Typer()}
+
+Symbols = Annotated[list[str] | None, typer.Argument(help="Symbols; none: all stored.")]
+
+
+@APPS["train"].command()
+@command
+def train(
+    run: Run,
+    symbols: Symbols = None,
+    model: Annotated[str | None, typer.Option("--model", help="auto, logit or rf.")] = None,
+    horizon: Annotated[str | None, typer.Option("--horizon", help="Sessions ahead.")] = None,
+    threshold: Annotated[
+        str | None, typer.Option("--threshold", help="Prediction is 1 above this p(up).")
+    ] = None,
+    seed: Annotated[str | None, typer.Option("--seed", help="Seed of the training.")] = None,
+) -> None:
+    """Train on stored bars, judge out of sample, and register the model."""
+    from algotrade.workflows.models import train_model
+
+    run = with_settings(
+        run,
+        {
+            "train.model": model,
+            "train.horizon": horizon,
+            "train.threshold": threshold,
+            "train.seed": seed,
+        },
+    )
+    wanted = read_symbols(run, symbols or [])
+    with run.workspace() as ws, _progress(run) as progress:
+        card = train_model(ws, wanted, progress=progress)
+    run.out.emit(_train_view(card))
+
+
+@APPS["predict"].command()
+@command
+def predict(
+    run: Run,
+    symbols: Symbols = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Model id; default: the newest trained.")
+    ] = None,
+) -> None:
+    """Predict from the newest bars: p(up), prediction, and what drove it."""
+    from algotrade.workflows.models import predict as predict_workflow
+
+    wanted = read_symbols(run, symbols or [])
+    with run.workspace() as ws:
+        predictions = predict_workflow(ws, wanted, model)
+    run.out.emit(_predict_view(predictions))
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Give a score for a table; a dash where it is undefined."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def driver_words(drivers: Any, count: int = 3) -> str:  # noqa: ANN401  pairs, fresh or from JSON
+    """Name the largest drivers with their contributions."""
+    return ", ".join(f"{name} {part:+.4f}" for name, part in list(drivers)[:count])
+
+
+def _train_view(card: ModelCard) -> View:
+    data = {
+        "model": card.id,
+        "kind": card.kind,
+        "source": card.source,
+        "symbols": list(card.symbols),
+        "rows": card.rows,
+        "first": session_date(card.first_ts).isoformat(),
+        "last": session_date(card.last_ts).isoformat(),
+        "horizon": card.horizon,
+        "threshold": card.threshold,
+        "metrics": dict(card.metrics),
+        "baselines": {name: dict(scores) for name, scores in card.baselines.items()},
+        "folds": [
+            {
+                "test_first": fold.test_first,
+                "test_last": fold.test_last,
+                "test_rows": fold.test_rows,
+            }
+            for fold in card.folds
+        ],
+        "verdict": card.verdict,
+    }
+    rows = [
+        {"score_of": name, **{key: scores.get(key) for key in card.metrics}}
+        for name, scores in {card.id: card.metrics, **card.baselines}.items()
+    ]
+    names = ("accuracy", "balanced_accuracy", "auc", "brier", "log_loss")
+    return View(
+        schema="algotrade.train/1",
+        data=data,
+        rows=rows,
+        columns=[
+            Column(title="out of sample", cell=lambda row: str(row["score_of"]), right=False),
+            *(Column(title=name, cell=_score(name)) for name in names),
+        ],
+        above=[
+            (
+                f"{card.kind} on {', '.join(card.symbols)}: {card.rows:,} rows,"
+                f" {data['first']} .. {data['last']}, up over the next {card.horizon} sessions"
+            )
+        ],
+        below=[card.verdict, f"saved {card.id}", "next: algotrade predict"],
+    )
+
+
+def _score(name: str) -> Callable[[Any], str]:
+    return lambda row: number(row.get(name))
+
+
+def _predict_view(predictions: list[Prediction]) -> View:
+    data = [_prediction_row(prediction) for prediction in predictions]
+    flat = [{key: row[key] for key in row if key not in {"features", "drivers"}} for row in data]
+    drivers = {p.symbol: driver_words(p.drivers) for p in predictions}
+    return View(
+        schema="algotrade.predict/1",
+        data=data,
+        rows=flat,
+        columns=[
+            Column(title="symbol", cell=lambda row: str(row["symbol"]), right=False),
+            Column(title="session", cell=lambda row: str(row["session"]), right=False),
+            Column(title="p(up)", cell=lambda row: f"{row['p_up']:.4f}"),
+            Column(title="prediction", cell=lambda row: str(row["prediction"])),
+            Column(title="because", cell=lambda row: drivers[row["symbol"]], right=False),
+        ],
+        below=[f"model {predictions[0].model_id}"],
+    )
+
+
+def _prediction_row(prediction: Prediction) -> dict[str, Any]:
+    features = dict(prediction.features)
+    return {
+        "symbol": prediction.symbol,
+        "session": session_date(prediction.ts).isoformat(),
+        "as_of": iso(prediction.ts),
+        "prediction": prediction.value,
+        "p_up": prediction.p_up,
+        "threshold": prediction.threshold,
+        "SMA_50": features["SMA_50"],
+        "SMA_200": features["SMA_200"],
+        "model": prediction.model_id,
+        "bars_hash": prediction.bars_hash,
+        "features": features,
+        "drivers": [
+            {"name": name, "contribution": part, "unit": prediction.unit}
+            for name, part in prediction.drivers
+        ],
+    }
+
+
+@contextlib.contextmanager
+def _progress(run: Run) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how many fits are done, where somebody watches."""
+    if not run.progress:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("train", total=None)
+
+        def step(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield step

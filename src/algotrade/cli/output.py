@@ -1,0 +1,220 @@
+"""Output: results to stdout in the format asked for, talk to stderr; nothing else prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from algotrade.errors import EXIT_PIPE, DiskError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TextIO
+
+TABLE, TSV, CSV, JSON, JSONL = "table", "tsv", "csv", "json", "jsonl"
+WIDTH = 80
+_LABEL = 9  # "reason   ", "signal   ": the width of the labels that lines begin with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of the table for people: title, and how a row's cell reads."""
+
+    title: str
+    cell: Callable[[Mapping[str, Any]], str]
+    right: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A result in every form: `data` for JSON, flat `rows` for the others, lines for people.
+
+    above, below: sentences printed around the table; table_rows: what the columns read, where that
+    is not `rows`.
+    """
+
+    schema: str
+    data: Any
+    rows: Sequence[Mapping[str, Any]]
+    columns: Sequence[Column] = ()
+    above: Sequence[str] = ()
+    below: Sequence[str] = ()
+    table_rows: Sequence[Mapping[str, Any]] | None = None
+
+
+class Output:
+    """Where and how this run prints; `warnings` collects what was said, for the JSON envelope."""
+
+    def __init__(self, *, format: str, quiet: bool, color: bool, path: str | None) -> None:  # noqa: A002
+        self.format = format
+        self.quiet = quiet
+        self.path = path
+        self.warnings: list[str] = []
+        self._color = color
+
+    def say(self, line: str) -> None:
+        """Tell the person running this one line on stderr."""
+        self.warnings.append(line)
+        if not self.quiet:
+            write_error(f"algotrade: {line}")
+
+    def emit(self, view: View, *, ok: bool = True) -> None:
+        """Print a result; quiet runs print one only where a format was asked for."""
+        chosen = self.format
+        if chosen == "auto":
+            if self.quiet and self.path is None:
+                return
+            people = self.path is None and sys.stdout.isatty()
+            chosen = TABLE if people else TSV
+        text = self._table(view) if chosen == TABLE else render(view, chosen, self.warnings, ok=ok)
+        self._write(text)
+
+    def _write(self, text: str) -> None:
+        if self.path is None or self.path == "-":
+            write_result(text)
+            return
+        partial = f"{self.path}.{os.getpid()}.part"
+        try:
+            with open(partial, "w", encoding="utf-8") as file:  # noqa: PTH123  a name, not a Path
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self.path)  # noqa: PTH105
+        except OSError as error:
+            raise DiskError(f"--out {self.path}: {error.strerror}") from error
+
+    def _table(self, view: View) -> str:
+        parts = [_wrapped(line) for line in view.above]
+        if view.columns and (view.rows or view.table_rows):
+            parts.append(self._draw(view))
+        parts += [_wrapped(line) for line in view.below]
+        return "\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+    def _draw(self, view: View) -> str:
+        """Draw with rich; cells are plain text, never markup."""
+        from io import StringIO
+
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for column in view.columns:
+            table.add_column(
+                column.title, justify="right" if column.right else "left", overflow="fold"
+            )
+        for row in view.rows if view.table_rows is None else view.table_rows:
+            table.add_row(*(Text(column.cell(row)) for column in view.columns))
+        buffer = StringIO()
+        width = max(WIDTH, _terminal_width())
+        console = Console(
+            file=buffer, width=width, no_color=not self._color, force_terminal=self._color
+        )
+        console.print(table)
+        return "\n".join(line.rstrip() for line in buffer.getvalue().strip("\n").splitlines())
+
+
+def render(view: View, chosen: str, warnings: Sequence[str], *, ok: bool = True) -> str:
+    """Give a view as text for programs."""
+    if chosen == JSON:
+        envelope = {"schema": view.schema, "ok": ok, "data": view.data, "warnings": list(warnings)}
+        return json.dumps(envelope, allow_nan=False) + "\n"
+    if chosen == JSONL:
+        return "".join(json.dumps(row, allow_nan=False) + "\n" for row in view.rows)
+    names = list(dict.fromkeys(name for row in view.rows for name in row))
+    lines = [names, *([_cell(row.get(name)) for name in names] for row in view.rows)]
+    if chosen == CSV:
+        return _csv(lines)
+    return "".join("\t".join(_flat(cell) for cell in line) + "\n" for line in lines if line)
+
+
+def write_result(text: str) -> None:
+    """Write to stdout; a reader that has gone away ends the run quietly."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(EXIT_PIPE) from None
+
+
+def write_error(line: str) -> None:
+    """Write one line to stderr, if anybody listens."""
+    try:
+        print(plain(line), file=sys.stderr, flush=True)
+    except (BrokenPipeError, ValueError):
+        return
+
+
+def plain(text: str) -> str:
+    """Drop control characters, C1 and bidi marks, so that no text can drive the terminal."""
+    return "".join(c for c in text if c.isprintable() or c == "\n")
+
+
+def use_color(stream: TextIO, *, no_color: bool, environ: Mapping[str, str]) -> bool:
+    """Tell whether a stream takes colour: a terminal, NO_COLOR unset, TERM not dumb."""
+    refused = no_color or bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"
+    return stream.isatty() and not refused
+
+
+def _wrapped(line: str) -> str:
+    """Break a sentence at the width of a terminal, under the text that its label begins."""
+    if len(line) <= WIDTH:
+        return line
+    import textwrap
+
+    start = len(line) - len(line.lstrip())
+    label = line[start : start + _LABEL]
+    indent = start + (_LABEL if label.endswith(" ") and label.strip() else 0)
+    return textwrap.fill(
+        line, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _terminal_width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, allow_nan=False)
+    return str(value)
+
+
+def _flat(cell: str) -> str:
+    return plain(cell.replace("\t", " ").replace("\n", " "))
+
+
+def _csv(lines: Sequence[Sequence[str]]) -> str:
+    """Write CSV; text that a spreadsheet would run as a formula is quoted with an apostrophe."""
+    import csv
+    from io import StringIO
+
+    buffer = StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    for line in lines:
+        writer.writerow([_defused(cell) for cell in line])
+    return buffer.getvalue()
+
+
+def _defused(cell: str) -> str:
+    risky = cell[:1] in {"=", "+", "-", "@"} and not _is_number(cell)
+    return f"'{cell}" if risky else cell
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

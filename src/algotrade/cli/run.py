@@ -1,0 +1,142 @@
+"""What every command shares: flags, settings, output and workspace, made once per run."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from algotrade.cli.output import JSON, Output, use_color
+from algotrade.config import FORMATS, Settings, environment, load_settings
+from algotrade.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from algotrade.workflows.context import Workspace
+
+_PANEL = "Shared"
+
+SHARED: dict[str, Any] = {
+    "source": Annotated[
+        str | None,
+        typer.Option(
+            "--source", help="Market data: auto, sample, polygon.", rich_help_panel=_PANEL
+        ),
+    ],
+    "format_": Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help=f"Output: {', '.join(FORMATS)}.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+    "json_": Annotated[
+        bool, typer.Option("--json", help="Same as --format json.", rich_help_panel=_PANEL)
+    ],
+    "out": Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--out", help="Write the result to a file, at once.", rich_help_panel=_PANEL
+        ),
+    ],
+    "quiet": Annotated[
+        bool, typer.Option("-q", "--quiet", help="Only errors.", rich_help_panel=_PANEL)
+    ],
+    "verbose": Annotated[
+        bool,
+        typer.Option("-v", "--verbose", help="Tracebacks of bugs, too.", rich_help_panel=_PANEL),
+    ],
+    "home": Annotated[
+        str | None,
+        typer.Option("--home", help="Folder of the workspace.", rich_help_panel=_PANEL),
+    ],
+    "no_color": Annotated[
+        bool, typer.Option("--no-color", help="No colours.", rich_help_panel=_PANEL)
+    ],
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of one command."""
+
+    settings: Settings
+    out: Output
+
+    @contextlib.contextmanager
+    def workspace(self, *, create: bool = False) -> Iterator[Workspace]:
+        """Open the workspace of the settings."""
+        from algotrade.workflows.context import open_workspace
+
+        with open_workspace(self.settings, self.out.say, create=create) as ws:
+            yield ws
+
+    @property
+    def progress(self) -> bool:
+        """Tell whether somebody watches: stderr is a terminal and the run is not quiet."""
+        return sys.stderr.isatty() and not self.out.quiet
+
+
+class State:
+    """What the error handler in main.py needs to know of a run that failed half way."""
+
+    json = False
+    verbose = False
+
+
+def with_settings(run: Run, flags: dict[str, str | None]) -> Run:
+    """Give the run with settings that the command's own flags set."""
+    return replace(run, settings=run.settings.with_flags(flags))
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a command of a function (run, own flags...): add the shared flags, build the run."""
+    signature = inspect.signature(function, eval_str=True)
+    own = list(signature.parameters.values())[1:]
+    shared = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False if annotation.__origin__ is bool else None,
+            annotation=annotation,
+        )
+        for name, annotation in SHARED.items()
+    ]
+
+    @functools.wraps(function)
+    def wrapper(**typed: Any) -> None:  # noqa: ANN401  whatever the flags are
+        function(_make_run(typed), **{p.name: typed[p.name] for p in own})
+
+    keyword_own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    parameters = [*keyword_own, *shared]
+    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
+    return wrapper
+
+
+def _make_run(typed: dict[str, Any]) -> Run:
+    State.json, State.verbose = typed["json_"] or typed["format_"] == JSON, typed["verbose"]
+    if typed["json_"] and typed["format_"] not in (None, JSON):
+        raise InputError(f"--json and --format {typed['format_']} contradict each other")
+    settings = load_settings(
+        home=typed["home"],
+        flags={
+            "source": typed["source"],
+            "format": JSON if typed["json_"] else typed["format_"],
+        },
+    )
+    out = Output(
+        format=settings.text("format"),
+        quiet=typed["quiet"],
+        color=use_color(sys.stdout, no_color=typed["no_color"], environ=environment()),
+        path=typed["out"],
+    )
+    State.json = out.format == JSON
+    return Run(settings=settings, out=out)

@@ -1,0 +1,346 @@
+"""Settings: default < algotrade.toml < environment < flag, each with the layer it came from.
+
+The only file that reads the environment. Every setting is one line of SETTINGS; a name that is not
+there is an error, so that a misspelt limit is never silently absent.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from algotrade.domain.costs import CostModel
+from algotrade.domain.money import MICROS, NANOS
+from algotrade.domain.risk import Limits
+from algotrade.errors import InputError, SecretError, SettingsError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE_NAME = "algotrade.toml"
+HALT_FILE = "HALT"
+SOURCES = ("auto", "sample", "polygon")
+MODEL_KINDS = ("auto", "logit", "rf")
+FORMATS = ("auto", "table", "tsv", "csv", "json", "jsonl")
+KEY_VARIABLES = ("MASSIVE_API_KEY", "POLYGON_API_KEY")
+_PREFIX = "ALGOTRADE_"
+_RESERVED = ("ALGOTRADE_HOME", "ALGOTRADE_NOW", "ALGOTRADE_HALT")
+
+
+class Setting(NamedTuple):
+    """One setting: its name, kind of value, default as text, and what it is."""
+
+    name: str
+    kind: str
+    default: str
+    doc: str
+
+
+SETTINGS = (
+    Setting("source", "source", "auto", "market data: auto, sample or polygon"),
+    Setting("api_base", "url", "https://api.polygon.io", "where the Polygon API answers"),
+    Setting("key_file", "text", "", "file with the API key, mode 0600"),
+    Setting("rate", "count", "5", "API calls a minute, 0 for no pacing"),
+    Setting("history_years", "count", "10", "years of history that a first fetch asks for"),
+    Setting("format", "format", "auto", "output: auto, table, tsv, csv, json or jsonl"),
+    Setting("cash_usd", "usd", "100000", "opening deposit of a simulated account"),
+    Setting("train.model", "model", "auto", "model: auto, logit or rf"),
+    Setting("train.horizon", "count", "5", "sessions that the label looks ahead"),
+    Setting("train.threshold", "fraction", "0.5", "prediction is 1 where p(up) is over it"),
+    Setting("train.seed", "count", "7", "seed of everything random in training"),
+    Setting("costs.commission_per_share_usd", "usd", "0.005", "commission a share"),
+    Setting("costs.commission_per_trade_usd", "usd", "0", "commission a trade"),
+    Setting("costs.commission_pct", "percent", "0", "commission as percent of the value"),
+    Setting("costs.commission_minimum_usd", "usd", "1", "least commission of a trade"),
+    Setting("costs.slippage_bps", "count", "5", "slippage of every fill, against the trader"),
+    Setting("risk.max_order_usd", "usd", "10000", "R05 value of one order"),
+    Setting("risk.max_order_pct", "percent", "10", "R05 value of one order, of equity"),
+    Setting("risk.max_order_shares", "shares", "500", "R06 shares of one order"),
+    Setting("risk.price_collar_pct", "percent", "3", "R07 price against the last close"),
+    Setting("risk.max_position_pct", "percent", "10", "R10 one position, of equity"),
+    Setting("risk.max_gross_pct", "percent", "100", "R12 all positions, of equity"),
+    Setting("risk.max_stale_sessions", "count", "0", "R25 completed sessions without data"),
+    Setting("risk.daily_loss_reduce_pct", "percent", "2", "R18 loss since the last session"),
+    Setting("risk.daily_loss_halt_pct", "percent", "3", "R18 loss that halts trading"),
+    Setting("risk.drawdown_halt_pct", "percent", "10", "R19 fall from the peak that halts"),
+)
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+class Value(NamedTuple):
+    """A setting's text and the layer it came from."""
+
+    text: str
+    origin: str
+
+
+class Secret:
+    """A key that never shows itself."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def reveal(self) -> str:
+        """Give the key, for the one header that needs it."""
+        return self._text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a run was told: settings, home, and what the environment says."""
+
+    home: Path
+    home_origin: str
+    values: Mapping[str, Value]
+    now: str | None
+    halt: str | None
+    key: Secret | None
+
+    def text(self, name: str) -> str:
+        """Give a setting's text."""
+        return self.values[name].text
+
+    def number(self, name: str) -> int:
+        """Give a setting in its integer unit: micro-dollars, nano-shares, bps or a count."""
+        return _parse(_BY_NAME[name], self.values[name])
+
+    @property
+    def store(self) -> Path:
+        """Give the path of the store."""
+        return self.home / "data" / "algotrade.db"
+
+    @property
+    def models(self) -> Path:
+        """Give the folder of the models."""
+        return self.home / "models"
+
+    @property
+    def halt_file(self) -> Path:
+        """Give the path of the file whose presence halts trading."""
+        return self.home / HALT_FILE
+
+    @property
+    def threshold(self) -> float:
+        """Give the probability above which a prediction is 1."""
+        return float(self.text("train.threshold"))
+
+    def with_flags(self, flags: Mapping[str, str | None]) -> Settings:
+        """Give the settings with those that flags set; None sets nothing."""
+        values = {**self.values, **_from_flags(flags)}
+        return replace(self, values=values)
+
+    def costs(self) -> CostModel:
+        """Give the cost model."""
+        return CostModel(
+            commission_per_share=self.number("costs.commission_per_share_usd"),
+            commission_per_trade=self.number("costs.commission_per_trade_usd"),
+            commission_bps=self.number("costs.commission_pct"),
+            commission_minimum=self.number("costs.commission_minimum_usd"),
+            slippage_bps=self.number("costs.slippage_bps"),
+        )
+
+    def limits(self) -> Limits:
+        """Give the risk limits."""
+        return Limits(
+            max_order_notional=self.number("risk.max_order_usd"),
+            max_order_equity_bps=self.number("risk.max_order_pct"),
+            max_order_quantity=self.number("risk.max_order_shares"),
+            price_collar_bps=self.number("risk.price_collar_pct"),
+            max_position_bps=self.number("risk.max_position_pct"),
+            max_gross_bps=self.number("risk.max_gross_pct"),
+            max_stale_sessions=self.number("risk.max_stale_sessions"),
+            daily_loss_reduce_bps=self.number("risk.daily_loss_reduce_pct"),
+            daily_loss_halt_bps=self.number("risk.daily_loss_halt_pct"),
+            drawdown_halt_bps=self.number("risk.drawdown_halt_pct"),
+        )
+
+
+def load_settings(
+    *,
+    home: str | None = None,
+    flags: Mapping[str, str | None] | None = None,
+    isolated: bool = False,
+) -> Settings:
+    """Read every layer once and check every value; `flags` maps setting names to typed text.
+
+    isolated: read no environment, so that only defaults, the home's file and flags count.
+    """
+    environ: Mapping[str, str] = {} if isolated else os.environ
+    where, origin = _find_home(home, environ)
+    values = {setting.name: Value(setting.default, "default") for setting in SETTINGS}
+    values.update(_from_file(where / FILE_NAME))
+    values.update(_from_environment(environ))
+    values.update(_from_flags(flags or {}))
+    for name, value in values.items():
+        _parse(_BY_NAME[name], value)
+    return Settings(
+        home=where,
+        home_origin=origin,
+        values=values,
+        now=environ.get("ALGOTRADE_NOW") or None,
+        halt=environ.get("ALGOTRADE_HALT") or None,
+        key=_find_key(values["key_file"].text, where, environ),
+    )
+
+
+def environment() -> Mapping[str, str]:
+    """Give the environment, for the few questions that are not settings (NO_COLOR, TERM)."""
+    return os.environ
+
+
+def variable_of(name: str) -> str:
+    """Give the environment variable of a setting."""
+    return _PREFIX + name.upper().replace(".", "__")
+
+
+def _find_home(flag: str | None, environ: Mapping[str, str]) -> tuple[Path, str]:
+    if flag:
+        return Path(flag).expanduser().absolute(), "--home"
+    if environ.get("ALGOTRADE_HOME"):
+        return Path(environ["ALGOTRADE_HOME"]).expanduser().absolute(), "ALGOTRADE_HOME"
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder, f"{FILE_NAME} found from the current directory"
+    base = environ.get("XDG_DATA_HOME")
+    data = Path(base) if base else Path(environ.get("HOME", "~")).expanduser() / ".local/share"
+    return data.absolute() / "algotrade", "the user's data directory"
+
+
+def _from_file(path: Path) -> dict[str, Value]:
+    try:
+        content = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+    import tomllib
+
+    try:
+        table = tomllib.loads(content, parse_float=str)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    found: dict[str, Value] = {}
+    for name, value in _flatten("", table):
+        found[_known(name, str(path))] = Value(value, FILE_NAME)
+    return found
+
+
+def _flatten(prefix: str, table: Mapping[str, object]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found += _flatten(f"{prefix}{key}.", value)
+        else:
+            found.append((f"{prefix}{key}", str(value)))
+    return found
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Value]:
+    names = {variable_of(setting.name): setting.name for setting in SETTINGS}
+    found = {}
+    for variable, text in environ.items():
+        if not variable.startswith(_PREFIX) or variable in _RESERVED:
+            continue
+        name = names.get(variable) or _known(variable, "the environment")
+        found[name] = Value(text, variable)
+    return found
+
+
+def _from_flags(flags: Mapping[str, str | None]) -> dict[str, Value]:
+    found = {name: Value(text, "flag") for name, text in flags.items() if text is not None}
+    for name, value in found.items():
+        _parse(_BY_NAME[name], value)
+    return found
+
+
+def _known(name: str, where: str) -> str:
+    if name in _BY_NAME:
+        return name
+    import difflib
+
+    known = [*_BY_NAME, *map(variable_of, _BY_NAME)]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "algotrade config show lists the settings"
+    raise SettingsError(f"unknown setting {shown(name)} in {where}", hint=hint)
+
+
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
+_SCALES = {"usd": MICROS, "shares": NANOS, "percent": 100, "count": 1, "fraction": MICROS}
+_CHOICES = {"source": SOURCES, "model": MODEL_KINDS, "format": FORMATS}
+
+
+def _parse(setting: Setting, value: Value) -> int:
+    """Check a value by its kind; give numbers in their integer unit, 0 for the others."""
+    if setting.kind in _CHOICES:
+        choices = _CHOICES[setting.kind]
+        if value.text not in choices:
+            raise _wrong(setting, value, "one of " + ", ".join(choices))
+        return 0
+    if setting.kind == "url":
+        if not value.text.startswith(("https://", "http://")):
+            raise _wrong(setting, value, "an address that begins with https://")
+        return 0
+    if setting.kind == "text":
+        return 0
+    return _parse_number(setting, value)
+
+
+def _parse_number(setting: Setting, value: Value) -> int:
+    if not _NUMBER.fullmatch(value.text):
+        raise _wrong(setting, value, "a plain number, not negative")
+    scaled = Decimal(value.text) * _SCALES[setting.kind]
+    if scaled != int(scaled):
+        raise _wrong(setting, value, "fewer decimals")
+    if setting.kind == "fraction" and not 0 < scaled < MICROS:
+        raise _wrong(setting, value, "a number between 0 and 1")
+    return int(scaled)
+
+
+def _wrong(setting: Setting, value: Value, wanted: str) -> Exception:
+    kind = InputError if value.origin == "flag" else SettingsError
+    return kind(
+        f"{setting.name} = {shown(value.text)} (from {value.origin}) cannot be used",
+        hint=f"{wanted}; {setting.doc}",
+    )
+
+
+def _find_key(key_file: str, home: Path, environ: Mapping[str, str]) -> Secret | None:
+    """Look for the API key: credential file, key_file, environment; the first hit wins."""
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and (Path(credentials) / "polygon").is_file():
+        return _secret((Path(credentials) / "polygon").read_text(encoding="utf-8"), "credential")
+    if key_file:
+        return _secret(_read_private(home / Path(key_file).expanduser()), "key_file")
+    for variable in KEY_VARIABLES:
+        if environ.get(variable, "").strip():
+            return _secret(environ[variable], variable)
+    return None
+
+
+def _secret(text: str, where: str) -> Secret:
+    key = text.strip()
+    if not key.isascii() or not key.isprintable() or not key or " " in key:
+        raise SecretError(f"the API key in {where} is not one line of plain characters")
+    return Secret(key)
+
+
+def _read_private(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SecretError(f"key_file {path} cannot be read: {error}") from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise SecretError(
+            f"key_file {path} can be read by others", hint=f"chmod 600 {shown(str(path))}"
+        )
+    return text

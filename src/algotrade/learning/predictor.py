@@ -1,0 +1,63 @@
+"""The predictor: from the last bars of a symbol to a prediction with its reasons.
+
+Standard library only at import: `predict` and `trade` start here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from algotrade.domain.predictions import Prediction
+from algotrade.errors import DataError, ModelError
+from algotrade.learning.features import TREND, FeatureSpec, feature_row
+
+if TYPE_CHECKING:
+    from algotrade.bars import Bars
+    from algotrade.learning.card import ModelCard
+    from algotrade.learning.scorers import Scorer
+
+
+def predict_row(card: ModelCard, scorer: Scorer, bars: Bars) -> Prediction:
+    """Predict from the last bar of `bars`; the same numbers as the batch over all bars.
+
+    Raises DataError where bars are too few, of another source or timeframe than the model's, or
+    give a feature that is not a number; ModelError where card and scorer disagree.
+    """
+    _check_fit(card, scorer, bars)
+    names = tuple(dict.fromkeys((*TREND, *card.names)))
+    spec = FeatureSpec(preset=card.preset, names=names, lookback=card.lookback)
+    named = dict(zip(names, feature_row(bars, spec), strict=True))
+    row = [named[name] for name in card.names]
+    p_up = scorer.score(row)
+    base, unit, parts = scorer.explain(row)
+    drivers = sorted(zip(card.names, parts, strict=True), key=lambda pair: -abs(pair[1]))
+    return Prediction(
+        model_id=card.id,
+        symbol=bars.symbol,
+        ts=bars.ts_close[-1],
+        p_up=p_up,
+        threshold=card.threshold,
+        value=int(p_up > card.threshold),
+        features=tuple(named.items()),
+        drivers=tuple(drivers),
+        base=base,
+        unit=unit,
+        bars_hash=bars.slice(len(bars) - card.lookback, len(bars)).fingerprint(),
+    )
+
+
+def _check_fit(card: ModelCard, scorer: Scorer, bars: Bars) -> None:
+    if scorer.names != card.names:
+        raise ModelError(
+            f"model {card.id}: card and scorer name different features",
+            hint="train again: algotrade train",
+        )
+    for what, ours, theirs in (
+        ("source", card.source, bars.source),
+        ("timeframe", card.timeframe, bars.timeframe),
+    ):
+        if ours != theirs:
+            raise DataError(
+                f"model {card.id} was trained on {what} {ours}, these bars are {theirs}",
+                hint=f"use bars of {what} {ours}, or train on {theirs}: algotrade train",
+            )

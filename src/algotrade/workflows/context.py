@@ -1,0 +1,191 @@
+"""The workspace: where every object of a run is built, once, from the settings."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from algotrade.clock import Clock, FixedClock, SystemClock
+from algotrade.domain.ledger import DEPOSIT, Entry, replay
+from algotrade.domain.times import DAY, iso, parse_instant, session_day, to_date
+from algotrade.errors import DataError
+from algotrade.store import bars as bar_store
+from algotrade.store import database, journal, records
+from algotrade.trading.state import TradingState, opening_state
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from algotrade.config import Settings
+    from algotrade.domain.orders import Order
+    from algotrade.market.calendar import Calendar
+
+SAMPLE = "sample"
+POLYGON = "polygon"
+DAILY = "1d"
+ACCOUNTS = {SAMPLE: "sample", POLYGON: "paper"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """One run's view of the world: settings, store, source of data, account, clock.
+
+    say: takes one line for the person running this; never a result.
+    """
+
+    settings: Settings
+    db: sqlite3.Connection
+    source: str
+    account: str
+    clock: Clock
+    say: Callable[[str], None]
+
+    @property
+    def simulated(self) -> bool:
+        """Tell whether time is simulated by the sample clock."""
+        return self.source == SAMPLE
+
+    def calendar(self, from_ts: int = 0) -> Calendar:
+        """Read the cached exchange calendar from the session of an instant on."""
+        from algotrade.market.calendar import Calendar
+
+        day, opens, closes = records.load_sessions(self.db, from_day=from_ts // DAY)
+        return Calendar(day=day, opens=opens, closes=closes)
+
+
+def resolve_source(settings: Settings) -> str:
+    """Give the source: `auto` is polygon when a key is set, else the sample."""
+    chosen = settings.text("source")
+    if chosen != "auto":
+        return chosen
+    return POLYGON if settings.key is not None else SAMPLE
+
+
+@contextlib.contextmanager
+def open_workspace(
+    settings: Settings, say: Callable[[str], None], *, create: bool = False
+) -> Iterator[Workspace]:
+    """Open the store of the home; SQLite's errors come out as ours."""
+    source = resolve_source(settings)
+    with database.sqlite_errors(settings.store):
+        is_new = create and not settings.store.exists()
+        db = (database.create_store if create else database.open_store)(settings.store)
+        with contextlib.closing(db):
+            if is_new:
+                say(f"created {settings.home}")
+            yield Workspace(
+                settings=settings,
+                db=db,
+                source=source,
+                account=ACCOUNTS[source],
+                clock=_clock(settings, db, source, say),
+                say=say,
+            )
+
+
+@contextlib.contextmanager
+def account_lock(ws: Workspace) -> Iterator[None]:
+    """Keep other runs from trading the same account meanwhile."""
+    path = ws.settings.store.with_name(f"{ws.account}.lock")
+    with database.lock(path, what=f"account {ws.account}"):
+        yield
+
+
+def at(ws: Workspace, ts: int) -> Workspace:
+    """Give the same workspace standing at another simulated instant."""
+    return replace(ws, clock=FixedClock(ts))
+
+
+def ensure_account(ws: Workspace) -> None:
+    """Open the account with its deposit if it is not there; inside the caller's transaction."""
+    now = ws.clock.now()
+    if records.open_account(ws.db, records.AccountRecord(ws.account, ws.source, now)):
+        amount = ws.settings.number("cash_usd")
+        entry = Entry(ts=now, kind=DEPOSIT, ref="opening", amount=amount, note="opening deposit")
+        journal.StoreJournal(ws.db, ws.account, recorded_at=now).append(entry)
+        ws.say(f"opened account {ws.account} with {ws.settings.text('cash_usd')} USD")
+
+
+def account_record(ws: Workspace) -> records.AccountRecord:
+    """Give the account's record, or say how to open it."""
+    for record in records.accounts(ws.db):
+        if record.account == ws.account:
+            return record
+    raise DataError(
+        f"no account {ws.account!r} in {ws.settings.home} (source {ws.source})",
+        hint=f"algotrade fetch SYMBOL opens it; other accounts: --source {'|'.join(ACCOUNTS)}",
+    )
+
+
+def load_state(
+    ws: Workspace,
+    symbols: Iterable[str] = (),
+    *,
+    now: int | None = None,
+    until: Mapping[str, int] | None = None,
+) -> TradingState:
+    """Rebuild the account's state from the store, with prices of what it has a stake in.
+
+    now: instant whose session's loss is counted; without it, the session of the newest mark.
+    until: for each symbol the newest bar to take a price from; without it, the newest there is.
+    """
+    entries = journal.load_entries(ws.db, ws.account)
+    waiting = journal.open_orders(ws.db, ws.account)
+    marks = journal.load_marks(ws.db, ws.account)
+    prices = {}
+    for symbol in sorted({*symbols, *staked_symbols(entries, waiting)}):
+        last = until.get(symbol) if until else None
+        newest = bar_store.load_bars(ws.db, ws.source, symbol, DAILY, until=last, last=1)
+        if len(newest):
+            prices[symbol] = newest.close[-1]
+    return opening_state(
+        ws.account,
+        entries,
+        open_orders=waiting,
+        marks=marks,
+        prices=prices,
+        now=now or (marks[-1].ts if marks else ws.clock.now()),
+        halt=journal.current_halt(ws.db, ws.account),
+    )
+
+
+def staked_symbols(entries: Iterable[Entry], waiting: Iterable[Order]) -> set[str]:
+    """Give the symbols that are held or have an order waiting."""
+    return {*replay(entries).positions, *(order.symbol for order in waiting)}
+
+
+def stale_sessions(ws: Workspace, bar_ts: int | None) -> int | None:
+    """Count the completed sessions that are missing after a bar; None without a bar."""
+    if bar_ts is None:
+        return None
+    calendar = ws.calendar(bar_ts)
+    have = calendar.find(to_date(session_day(bar_ts)))
+    return None if have is None else max(0, calendar.last_closed(ws.clock.now()) - have)
+
+
+def halts(ws: Workspace) -> tuple[str, ...]:
+    """Give every place outside the ledger that says trading is halted."""
+    found = []
+    if ws.settings.halt:
+        found.append("environment variable ALGOTRADE_HALT")
+    if ws.settings.halt_file.exists():
+        found.append(f"file {ws.settings.halt_file}")
+    return tuple(found)
+
+
+def _clock(
+    settings: Settings, db: sqlite3.Connection, source: str, say: Callable[[str], None]
+) -> Clock:
+    if source == SAMPLE:
+        stored = records.get_meta(db, records.SAMPLE_CLOCK)
+        why = "no API key: " if settings.text("source") == "auto" else ""
+        if stored is None:  # the first fetch sets the sample clock
+            say(f"{why}built-in sample (real prices 2000 to 2013)")
+            return SystemClock()
+        say(f"{why}built-in sample, simulated time {iso(int(stored))}")
+        return FixedClock(int(stored))
+    if settings.now is not None:
+        return FixedClock(parse_instant(settings.now, field="ALGOTRADE_NOW"))
+    return SystemClock()

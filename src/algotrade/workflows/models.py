@@ -1,0 +1,131 @@
+"""Models: train and register one, choose the one to use, and ask it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from algotrade.errors import DataError, ModelError
+from algotrade.store import bars as bar_store
+from algotrade.store import records
+from algotrade.store.database import immediate
+from algotrade.workflows.context import DAILY, Workspace, stale_sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from algotrade.domain.predictions import Prediction
+    from algotrade.learning.card import ModelCard
+    from algotrade.learning.scorers import Scorer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model ready to be asked: its card and its verified scorer."""
+
+    card: ModelCard
+    scorer: Scorer
+
+
+def train_model(
+    ws: Workspace,
+    symbols: Sequence[str],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> ModelCard:
+    """Train on stored bars and register the model; files first, then the record that names them."""
+    from algotrade.learning.dataset import build_dataset
+    from algotrade.learning.features import feature_spec
+    from algotrade.learning.labels import LabelSpec
+    from algotrade.learning.registry import save_model
+    from algotrade.learning.training import Plan, train
+
+    names = list(dict.fromkeys(symbols)) or bar_store.stored_symbols(ws.db, ws.source, DAILY)
+    histories = [bar_store.load_bars(ws.db, ws.source, name, DAILY) for name in names]
+    empty = [bars.symbol for bars in histories if not len(bars)]
+    if empty or not names:
+        raise no_bars(ws, empty[0] if empty else "any symbol")
+    settings = ws.settings
+    labels = LabelSpec(horizon=settings.number("train.horizon"))
+    dataset = build_dataset(histories, feature_spec("default"), labels)
+    plan = Plan(model=settings.text("train.model"), threshold=settings.threshold)
+    trained = train(
+        dataset, plan, seed=settings.number("train.seed"), now=ws.clock.now(), progress=progress
+    )
+    settings.models.mkdir(parents=True, exist_ok=True, mode=0o700)
+    saved = save_model(settings.models, trained)
+    record = records.TrainingRecord(saved.model_id, ws.source, ws.clock.now(), saved.card_sha256)
+    with immediate(ws.db):
+        records.save_training(ws.db, record)
+    return load_model(ws, saved.model_id).card
+
+
+def load_model(ws: Workspace, model_id: str | None = None) -> Model:
+    """Load the named model, else the newest trained on this source; every byte is verified."""
+    from algotrade.learning.registry import load_card, load_scorer
+
+    record = _choose(ws, model_id)
+    card = load_card(ws.settings.models, record.model_id, record.card_sha256)
+    return Model(card=card, scorer=load_scorer(ws.settings.models, card))
+
+
+def predict_symbol(ws: Workspace, model: Model, symbol: str) -> Prediction:
+    """Predict from the newest stored bars of one symbol."""
+    from algotrade.learning.predictor import predict_row
+
+    bars = bar_store.load_bars(ws.db, ws.source, symbol, DAILY, last=model.card.lookback)
+    if not len(bars):
+        raise no_bars(ws, symbol)
+    if symbol not in model.card.symbols:
+        ws.say(f"{symbol}: model {model.card.id} was not trained on it")
+    return predict_row(model.card, model.scorer, bars)
+
+
+def predict(ws: Workspace, symbols: Sequence[str], model_id: str | None = None) -> list[Prediction]:
+    """Predict for each symbol, or for all that are stored; say where data are stale."""
+    names = list(dict.fromkeys(symbols)) or bar_store.stored_symbols(ws.db, ws.source, DAILY)
+    if not names:
+        raise no_bars(ws, "any symbol")
+    model = load_model(ws, model_id)
+    predictions = [predict_symbol(ws, model, name) for name in names]
+    for prediction in predictions:
+        behind = stale_sessions(ws, prediction.ts)
+        if behind:
+            ws.say(f"{prediction.symbol}: {behind} completed sessions newer than the data")
+    return predictions
+
+
+def no_bars(ws: Workspace, symbol: str) -> DataError:
+    """Say that a symbol has no bars of this source, and which other source has."""
+    others = sorted(
+        {found.source for found in bar_store.summaries(ws.db) if found.symbol == symbol}
+    )
+    what = f"no {ws.source} bars of {symbol} in the store"
+    if others:
+        return DataError(
+            f"{what}; there are bars of source {others[0]}, and sources are never mixed",
+            hint=f"algotrade fetch {symbol}, or --source {others[0]}",
+        )
+    return DataError(what, hint=f"algotrade fetch {symbol if symbol.isalpha() else 'AAPL'}")
+
+
+def _choose(ws: Workspace, model_id: str | None) -> records.TrainingRecord:
+    known = records.trainings(ws.db)
+    if model_id is not None:
+        named = [record for record in known if record.model_id == model_id]
+        if not named:
+            raise ModelError(
+                f"no model {model_id!a} is registered", hint="algotrade status lists the newest"
+            )
+        if named[0].source != ws.source:
+            raise DataError(
+                f"model {model_id} was trained on source {named[0].source},"
+                f" this run uses {ws.source}",
+                hint=f"algotrade train, or --source {named[0].source}",
+            )
+        return named[0]
+    usable = [record for record in known if record.source == ws.source]
+    if not usable:
+        trained_on = f"; there is one of source {known[0].source}" if known else ""
+        raise ModelError(f"no model of source {ws.source}{trained_on}", hint="algotrade train")
+    return usable[0]

@@ -1,0 +1,102 @@
+"""Portfolio: fold the ledger and value it; deposits, withdrawals, and the list of trades."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from algotrade.domain.ledger import DEPOSIT, FILL, WITHDRAWAL, Entry, imbalance, replay
+from algotrade.domain.money import format_usd
+from algotrade.domain.orders import KEY_SHOWN
+from algotrade.errors import InputError, LedgerError
+from algotrade.portfolio.holdings import Price, Valuation, value_portfolio
+from algotrade.store import bars as bar_store
+from algotrade.store import journal
+from algotrade.store.database import immediate
+from algotrade.workflows.context import DAILY, Workspace, account_lock, account_record
+
+if TYPE_CHECKING:
+    from algotrade.domain.orders import Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortfolioResult:
+    """An account, valued: holdings, cash, profit, and the orders still waiting."""
+
+    account: str
+    source: str
+    now: int
+    valuation: Valuation
+    waiting: tuple[Order, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeLine:
+    """One fill as people list them; quantity positive, money in micro-dollars."""
+
+    order_id: str
+    ts: int
+    symbol: str
+    side: str
+    quantity: int
+    price: int
+    fee: int
+
+
+def show_portfolio(ws: Workspace) -> PortfolioResult:
+    """Value the account at the newest stored prices; its hash chain is checked first."""
+    account_record(ws)
+    journal.verify_chain(ws.db, ws.account)
+    portfolio = replay(journal.load_entries(ws.db, ws.account))
+    missing = imbalance(portfolio)
+    if missing:
+        raise LedgerError(f"ledger of account {ws.account} is off by {format_usd(missing)} USD")
+    prices = {}
+    for symbol in portfolio.positions:
+        newest = bar_store.load_bars(ws.db, ws.source, symbol, DAILY, last=1)
+        if len(newest):
+            prices[symbol] = Price(newest.close[-1], newest.ts_close[-1])
+    return PortfolioResult(
+        account=ws.account,
+        source=ws.source,
+        now=ws.clock.now(),
+        valuation=value_portfolio(portfolio, prices),
+        waiting=tuple(journal.open_orders(ws.db, ws.account)),
+    )
+
+
+def move_cash(ws: Workspace, kind: str, amount: int, note: str) -> PortfolioResult:
+    """Book a deposit or a withdrawal; `amount` positive micro-dollars."""
+    account_record(ws)
+    with account_lock(ws), immediate(ws.db):
+        entries = journal.load_entries(ws.db, ws.account)
+        cash = replay(entries).cash
+        if kind == WITHDRAWAL and amount > cash:
+            raise InputError(
+                f"cannot withdraw {format_usd(amount)} USD: cash is {format_usd(cash)}",
+                hint=f"algotrade withdraw {cash / 1e6:.2f} at most" if cash > 0 else None,
+            )
+        number = sum(entry.kind == kind for entry in entries) + 1
+        signed = amount if kind == DEPOSIT else -amount
+        now = ws.clock.now()
+        entry = Entry(ts=now, kind=kind, ref=f"{kind} {number}", amount=signed, note=note)
+        journal.StoreJournal(ws.db, ws.account, recorded_at=now).append(entry)
+    return show_portfolio(ws)
+
+
+def list_trades(ws: Workspace) -> list[TradeLine]:
+    """List the account's fills, oldest first."""
+    account_record(ws)
+    return [
+        TradeLine(
+            order_id=entry.ref[:KEY_SHOWN],
+            ts=entry.ts,
+            symbol=entry.symbol,
+            side="buy" if entry.quantity > 0 else "sell",
+            quantity=abs(entry.quantity),
+            price=entry.price,
+            fee=entry.fee,
+        )
+        for entry in journal.load_entries(ws.db, ws.account)
+        if entry.kind == FILL
+    ]

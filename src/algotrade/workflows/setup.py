@@ -1,0 +1,134 @@
+"""Setting up: create a workspace, and tell its state in one look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from algotrade.config import FILE_NAME, SETTINGS, Settings
+from algotrade.errors import DiskError
+from algotrade.store import bars as bar_store
+from algotrade.store import journal, records
+from algotrade.workflows.context import (
+    Workspace,
+    halts,
+    open_workspace,
+    stale_sessions,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from algotrade.store.bars import SeriesSummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesStatus:
+    """One stored series and how many completed sessions it is behind; None if it cannot be told."""
+
+    series: SeriesSummary
+    behind: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountStatus:
+    """One account in numbers."""
+
+    account: str
+    source: str
+    entries: int
+    waiting: int
+    halt: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusResult:
+    """What this workspace is and holds."""
+
+    home: Path
+    home_origin: str
+    source: str
+    account: str
+    now: int
+    simulated: bool
+    key: bool
+    market_open: bool | None
+    series: tuple[SeriesStatus, ...]
+    newest_model: records.TrainingRecord | None
+    accounts: tuple[AccountStatus, ...]
+    halts: tuple[str, ...]
+
+
+def init_home(settings: Settings, say: Callable[[str], None]) -> list[Path]:
+    """Create the store and a settings file with every default shown; nothing is overwritten."""
+    created = []
+    path = settings.home / FILE_NAME
+    if not settings.store.exists():
+        created.append(settings.store)
+    with open_workspace(settings, say, create=True):
+        pass
+    try:
+        settings.models.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(settings_template())
+        created.append(path)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise DiskError(f"{path} cannot be written: {error.strerror}") from error
+    return created
+
+
+def settings_template() -> str:
+    """Give a settings file in which every line is a comment that shows a default."""
+    lines = [
+        "# Settings of this workspace; uncomment to change. `algotrade config show` lists all."
+    ]
+    section = ""
+    for setting in SETTINGS:
+        table, _, key = setting.name.rpartition(".")
+        if table != section:
+            lines += ["", f"[{table}]"]
+            section = table
+        quoted = setting.kind in {"source", "model", "url", "text", "format"}
+        value = f'"{setting.default}"' if quoted else setting.default
+        lines.append(f"# {key} = {value}  # {setting.doc}")
+    return "\n".join(lines) + "\n"
+
+
+def show_status(ws: Workspace) -> StatusResult:
+    """Gather home, freshness, model, accounts and halts."""
+    series = [
+        SeriesStatus(
+            series=found,
+            behind=stale_sessions(ws, found.last) if found.source == ws.source else None,
+        )
+        for found in bar_store.summaries(ws.db)
+    ]
+    usable = [record for record in records.trainings(ws.db) if record.source == ws.source]
+    calendar = ws.calendar(ws.clock.now() - 10 * 86_400_000_000)
+    return StatusResult(
+        home=ws.settings.home,
+        home_origin=ws.settings.home_origin,
+        source=ws.source,
+        account=ws.account,
+        now=ws.clock.now(),
+        simulated=ws.simulated,
+        key=ws.settings.key is not None,
+        market_open=calendar.is_open(ws.clock.now()) if len(calendar) else None,
+        series=tuple(series),
+        newest_model=usable[0] if usable else None,
+        accounts=tuple(_account(ws, record) for record in records.accounts(ws.db)),
+        halts=halts(ws),
+    )
+
+
+def _account(ws: Workspace, record: records.AccountRecord) -> AccountStatus:
+    return AccountStatus(
+        account=record.account,
+        source=record.source,
+        entries=journal.verify_chain(ws.db, record.account),
+        waiting=len(journal.open_orders(ws.db, record.account)),
+        halt=journal.current_halt(ws.db, record.account),
+    )
