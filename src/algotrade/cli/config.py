@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from algotrade.cli.output import Column, View
-from algotrade.cli.run import Run, command
+from algotrade.cli.run import Run, command, new_app
 from algotrade.config import SETTINGS, variable_of
 
 if TYPE_CHECKING:
     from algotrade.config import Settings
 
-APPS = {"config": typer.Typer(no_args_is_help=True)}
+APPS = {"config": new_app(no_args_is_help=True)}
 
 
 @APPS["config"].callback()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from algotrade.cli.output import Column, View
-from algotrade.cli.run import Run, command
+from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.views import fill_lines, money
 from algotrade.domain.symbols import parse_symbol
 from algotrade.domain.times import iso, parse_date
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from algotrade.workflows.fetch import FetchReport, FetchResult
     from algotrade.workflows.sample_clock import ClockReport
 
-APPS = {"fetch": typer.Typer(), "clock": typer.Typer(invoke_without_command=True)}
+APPS = {"fetch": new_app(), "clock": new_app(invoke_without_command=True)}
 
 
 def read_symbols(run: Run, typed: Iterable[str]) -> list[str]:
@@ -56,8 +56,9 @@ def fetch(
 
 @APPS["clock"].callback()
 @command
-def clock(run: Run) -> None:
+def clock(run: Run, ctx: typer.Context) -> None:
     """Show the simulated time of the sample."""
+    del ctx
     from algotrade.workflows.sample_clock import show_clock
 
     with run.workspace() as ws:

@@ -44,24 +44,24 @@ def page() -> str:
         "# Command line",
         "Written by `python -m algotrade.cli.docs`; do not edit by hand.",
         (
-            "Results go to stdout, everything else to stderr. On a terminal results are tables, in a"
-            " pipe tab-separated values; `--json` gives one object with a versioned `schema`."
+            "Results go to stdout, everything else to stderr. On a terminal results are tables,"
+            " in a pipe tab-separated values; `--json` gives one object with a versioned `schema`."
         ),
         "## Exit codes",
         _table(("code", "meaning", "cron"), EXIT_CODES),
         "## Settings",
         (
-            "A flag beats the environment, which beats `algotrade.toml` in the home, which beats the"
-            " default. `algotrade config show --origin` tells where each value comes from."
+            "A flag beats the environment, which beats `algotrade.toml` in the home, which beats"
+            " the default. `algotrade config show --origin` tells where each value comes from."
         ),
         _table(
             ("setting", "default", "variable", "meaning"),
             [(f"`{s.name}`", s.default, f"`{variable_of(s.name)}`", s.doc) for s in SETTINGS],
         ),
         (
-            f"The API key is taken from `$CREDENTIALS_DIRECTORY/polygon`, `key_file`, or"
+            "The API key is taken from `$CREDENTIALS_DIRECTORY/polygon`, `key_file`, or"
             f" {' or '.join(f'`{name}`' for name in KEY_VARIABLES)}, never from a flag."
-            " `ALGOTRADE_HOME` names the home, `ALGOTRADE_NOW` sets the clock of a simulated account,"
+            " `ALGOTRADE_HOME` names the home, `ALGOTRADE_NOW` sets the clock of the paper account,"
             " `ALGOTRADE_HALT` halts trading while it is set."
         ),
         "## Commands",

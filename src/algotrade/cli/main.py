@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from algotrade import __version__
 from algotrade.cli.output import write_error
-from algotrade.cli.run import State
+from algotrade.cli.run import MARKUP, State
 from algotrade.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED, AlgotradeError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    rich_markup_mode=MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -9,7 +9,7 @@ import typer
 
 from algotrade.cli.data import read_symbols
 from algotrade.cli.output import Column, View
-from algotrade.cli.run import Run, command, with_settings
+from algotrade.cli.run import Run, command, new_app, with_settings
 from algotrade.domain.times import iso, session_date
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from algotrade.domain.predictions import Prediction
     from algotrade.learning.card import ModelCard
 
-APPS = {"train": typer.Typer(), "predict": typer.Typer()}
+APPS = {"train": new_app(), "predict": new_app()}
 
 Symbols = Annotated[list[str] | None, typer.Argument(help="Symbols; none: all stored.")]
 

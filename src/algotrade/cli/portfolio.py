@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from algotrade.cli.output import Column, View
-from algotrade.cli.run import Run, command
+from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.views import cents, money, shares, signed
 from algotrade.domain.ledger import DEPOSIT, WITHDRAWAL
 from algotrade.domain.money import format_quantity, parse_usd
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from algotrade.portfolio.holdings import Holding
     from algotrade.workflows.portfolio import PortfolioResult, TradeLine
 
-APPS = {name: typer.Typer() for name in ("portfolio", "trades", "deposit", "withdraw")}
+APPS = {name: new_app() for name in ("portfolio", "trades", "deposit", "withdraw")}
 
 Amount = Annotated[str, typer.Argument(help="Dollars, such as 2500 or 19.99.")]
 Note = Annotated[str, typer.Option("--note", help="Kept in the ledger.")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from algotrade.cli.output import Column, View
-from algotrade.cli.run import Run, command
+from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.views import cents, check_row, in_unit, money
 from algotrade.domain.times import iso
 from algotrade.errors import AlgotradeError
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from algotrade.domain.risk import Check
     from algotrade.workflows.risk import RiskResult
 
-APPS = {"risk": typer.Typer(invoke_without_command=True)}
+APPS = {"risk": new_app(invoke_without_command=True)}
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is written down.")]
 
 
 @APPS["risk"].callback()
 @command
-def risk(run: Run) -> None:
+def risk(run: Run, ctx: typer.Context) -> None:
     """Show each limit, its value now and its headroom."""
+    del ctx
     from algotrade.workflows.risk import show_risk
 
     with run.workspace() as ws:

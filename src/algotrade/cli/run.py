@@ -7,7 +7,7 @@ import functools
 import inspect
 import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from algotrade.workflows.context import Workspace
 
 _PANEL = "Shared"
+MARKUP: Literal["rich"] | None = "rich" if sys.stdout.isatty() else None
 
 SHARED: dict[str, Any] = {
     "source": Annotated[
@@ -63,6 +64,16 @@ SHARED: dict[str, Any] = {
 }
 
 
+def new_app(**options: Any) -> typer.Typer:  # noqa: ANN401  typer's own options
+    """Make the app of one command or group."""
+    return typer.Typer(
+        add_completion=False,
+        rich_markup_mode=MARKUP,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **options,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One run of one command."""
@@ -89,6 +100,7 @@ class State:
 
     json = False
     verbose = False
+    inherited: ClassVar[dict[str, Any]] = {}  # shared flags typed before a subcommand's name
 
 
 def with_settings(run: Run, flags: dict[str, str | None]) -> Run:
@@ -97,7 +109,11 @@ def with_settings(run: Run, flags: dict[str, str | None]) -> Run:
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Make a command of a function (run, own flags...): add the shared flags, build the run."""
+    """Make a command of a function (run, own flags...): add the shared flags, build the run.
+
+    A group's function takes the context, too; it is left alone where a subcommand follows, and the
+    flags typed before that hold for the subcommand.
+    """
     signature = inspect.signature(function, eval_str=True)
     own = list(signature.parameters.values())[1:]
     shared = [
@@ -112,6 +128,11 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def wrapper(**typed: Any) -> None:  # noqa: ANN401  whatever the flags are
+        context = typed.get("ctx")
+        if context is not None and context.invoked_subcommand:
+            State.inherited = {name: typed[name] for name in SHARED}
+            return
+        typed |= {name: typed[name] or State.inherited.get(name) for name in SHARED}
         function(_make_run(typed), **{p.name: typed[p.name] for p in own})
 
     keyword_own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]

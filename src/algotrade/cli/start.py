@@ -9,7 +9,7 @@ import typer
 
 from algotrade.cli.output import Column, View
 from algotrade.cli.portfolio import portfolio_view
-from algotrade.cli.run import Run, command
+from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.trade import why_view
 from algotrade.domain.times import iso, session_date
 from algotrade.errors import InputError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from algotrade.workflows.demo import DemoResult
     from algotrade.workflows.setup import StatusResult
 
-APPS = {name: typer.Typer() for name in ("demo", "init", "status")}
+APPS = {name: new_app() for name in ("demo", "init", "status")}
 
 
 @APPS["demo"].command()

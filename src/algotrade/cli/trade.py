@@ -8,9 +8,9 @@ import typer
 
 from algotrade.cli.model import driver_words
 from algotrade.cli.output import View
-from algotrade.cli.run import Run, command
+from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.views import check_row, fill_lines, in_unit, money, shares
-from algotrade.domain.decisions import REFUSED
+from algotrade.domain.decisions import ORDER, REFUSED
 from algotrade.domain.money import NANOS, format_quantity, format_usd, parse_quantity
 from algotrade.domain.orders import BUY, SELL
 from algotrade.domain.risk import FAIL, Check
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from algotrade.workflows.trade import TradeResult
     from algotrade.workflows.why import WhyResult
 
-APPS = {"trade": typer.Typer(), "why": typer.Typer()}
+APPS = {"trade": new_app(), "why": new_app()}
 
 _CLIENT_ID_LENGTH = 32
 
@@ -144,7 +144,7 @@ def decision_lines(body: Mapping[str, Any]) -> list[str]:
     if order:
         what = (
             f"{order['side']} {format_quantity(order['quantity'])} {body['symbol']}"
-            f" ({body['action']} {order['key'][:10]})"
+            f" ({body['action']}{' ' + order['key'][:10] if body['action'] == ORDER else ''})"
         )
     lines = [
         f"{body['account']}   {what}, decided for the close of {session_date(body['ts'])}",
@@ -262,7 +262,12 @@ def _decision_row(body: Mapping[str, Any]) -> dict[str, Any]:
         "decided_at": iso(body["decided_at"]),
         "action": body["action"],
         "reason": body["reason"],
-        "order": body["order"]["key"][:10] if body["order"] else None,
+        "order": body["order"]["key"][:10] if body["action"] == ORDER else None,
+        "proposed": (
+            {"Side": body["order"]["side"], "Quantity": shares(body["order"]["quantity"])}
+            if body["order"]
+            else None
+        ),
         "prediction": prediction.get("value"),
         "p_up": prediction.get("p_up"),
         "threshold": prediction.get("threshold"),

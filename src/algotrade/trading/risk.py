@@ -92,7 +92,7 @@ def _order_checks(
     allowed = min(limits.max_order_notional, _share_of(state.equity, limits.max_order_equity_bps))
     cost = _value(quantity, _worst_price(conditions, limits))
     return (
-        _check("R01", "not halted", "halts", len(conditions.halts) + bool(state.halt), 0),
+        _check("R01", "halts", "halts", len(conditions.halts) + bool(state.halt), 0),
         _check("R05", "order value", "usd", cost, allowed, exempt=reducing),
         _check(
             "R06", "order quantity", "shares", quantity, limits.max_order_quantity, exempt=reducing
