@@ -6,7 +6,6 @@ views without copying (`columns[name]` through `Bars.numpy`).
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -79,6 +78,8 @@ class Bars:
 
     def fingerprint(self) -> str:
         """Give the SHA-256 of what a decision can read: identity, columns, splits so far."""
+        import hashlib
+
         digest = hashlib.sha256(f"{self.source}|{self.symbol}|{self.timeframe}|".encode())
         for name in COLUMNS:
             digest.update(self.column(name).tobytes())

@@ -14,13 +14,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from algotrade.domain.costs import CostModel
 from algotrade.domain.money import MICROS, NANOS
-from algotrade.domain.risk import Limits
 from algotrade.errors import InputError, SecretError, SettingsError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from algotrade.domain.costs import CostModel
+    from algotrade.domain.risk import Limits
 
 FILE_NAME = "algotrade.toml"
 HALT_FILE = "HALT"
@@ -139,6 +140,8 @@ class Settings:
 
     def costs(self) -> CostModel:
         """Give the cost model."""
+        from algotrade.domain.costs import CostModel  # here: many commands never trade
+
         return CostModel(
             commission_per_share=self.number("costs.commission_per_share_usd"),
             commission_per_trade=self.number("costs.commission_per_trade_usd"),
@@ -149,6 +152,8 @@ class Settings:
 
     def limits(self) -> Limits:
         """Give the risk limits."""
+        from algotrade.domain.risk import Limits
+
         return Limits(
             max_order_notional=self.number("risk.max_order_usd"),
             max_order_equity_bps=self.number("risk.max_order_pct"),

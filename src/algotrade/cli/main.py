@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -138,6 +137,8 @@ def run() -> None:
 
 def _tell(error: AlgotradeError) -> None:
     if State.json:
+        import json
+
         body = {
             "code": error.exit_code,
             "kind": error.kind,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -120,16 +119,22 @@ class Output:
 
 def render(view: View, chosen: str, warnings: Sequence[str], *, ok: bool = True) -> str:
     """Give a view as text for programs."""
-    if chosen == JSON:
-        envelope = {"schema": view.schema, "ok": ok, "data": view.data, "warnings": list(warnings)}
-        return json.dumps(envelope, allow_nan=False) + "\n"
-    if chosen == JSONL:
-        return "".join(json.dumps(row, allow_nan=False) + "\n" for row in view.rows)
+    if chosen in {JSON, JSONL}:
+        return _json(view, chosen, warnings, ok=ok)
     names = list(dict.fromkeys(name for row in view.rows for name in row))
     lines = [names, *([_cell(row.get(name)) for name in names] for row in view.rows)]
     if chosen == CSV:
         return _csv(lines)
     return "".join("\t".join(_flat(cell) for cell in line) + "\n" for line in lines if line)
+
+
+def _json(view: View, chosen: str, warnings: Sequence[str], *, ok: bool) -> str:
+    import json
+
+    if chosen == JSONL:
+        return "".join(json.dumps(row, allow_nan=False) + "\n" for row in view.rows)
+    envelope = {"schema": view.schema, "ok": ok, "data": view.data, "warnings": list(warnings)}
+    return json.dumps(envelope, allow_nan=False) + "\n"
 
 
 def write_result(text: str) -> None:
@@ -187,6 +192,8 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict | list | tuple):
+        import json
+
         return json.dumps(value, allow_nan=False)
     return str(value)
 

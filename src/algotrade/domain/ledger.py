@@ -9,8 +9,6 @@ Cost is average cost without fees; a short position has negative quantity and ne
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -144,6 +142,9 @@ def imbalance(portfolio: Portfolio) -> int:
 
 def chain_hash(previous: str, account: str, seq: int, recorded_at: int, entry: Entry) -> str:
     """Give the SHA-256 that ties an entry to all before it in its account."""
+    import hashlib
+    import json
+
     row = [
         previous,
         account,
@@ -173,9 +174,12 @@ def _with_position(portfolio: Portfolio, position: Position, *, realised: int = 
 
 def _apply_split(portfolio: Portfolio, entry: Entry) -> Portfolio:
     old = portfolio.positions.get(entry.symbol)
-    if old is None or (old.quantity + entry.quantity) * old.quantity <= 0:
+    if old is None or (old.quantity + entry.quantity) * old.quantity < 0:
         raise LedgerError(f"split {entry.ref!r} of {entry.symbol}: no such position to split")
-    return _with_position(portfolio, replace(old, quantity=old.quantity + entry.quantity))
+    quantity = old.quantity + entry.quantity
+    if quantity == 0:  # less than half a nano-share is left: its cost is lost
+        return _with_position(portfolio, replace(old, quantity=0, cost=0), realised=-old.cost)
+    return _with_position(portfolio, replace(old, quantity=quantity))
 
 
 def _apply_fill(portfolio: Portfolio, entry: Entry) -> Portfolio:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 BUY = "buy"
@@ -65,5 +64,7 @@ def order_key(
     A target order is one per (account, strategy, symbol, bar, client id); an order for one
     direction adds `request`, its side and quantity.
     """
+    import hashlib
+
     identity = "|".join((account, strategy, symbol, str(bar_ts), client_id, request))
     return hashlib.sha256(identity.encode()).hexdigest()[:32]

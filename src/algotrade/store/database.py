@@ -48,10 +48,8 @@ def open_store(path: Path) -> sqlite3.Connection:
 def create_store(path: Path) -> sqlite3.Connection:
     """Open the store, creating and migrating it where needed."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path.exists() and path.stat().st_size > 0:
-        version = _version_of(path)
-        if version == VERSION:
-            return open_store(path)
+    if _version_of(path) == VERSION:
+        return open_store(path)
     with lock(path.with_suffix(".lock"), what="the store's schema"):
         _migrate(path)
     return open_store(path)
@@ -63,11 +61,11 @@ def immediate(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield db
+        db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")
 
 
 @contextlib.contextmanager
@@ -114,8 +112,15 @@ def _connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
 
 
 def _version_of(path: Path) -> int:
+    """Give the schema's version; 0 for a file that is not there, or blank: just being made."""
+    if not path.is_file():
+        return 0
     with contextlib.closing(_connect(path)) as db:
-        return _checked_version(db, path)
+        return 0 if _is_blank(db) else _checked_version(db, path)
+
+
+def _is_blank(db: sqlite3.Connection) -> bool:
+    return not db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
 
 
 def _check_ours(db: sqlite3.Connection, path: Path) -> None:
@@ -150,8 +155,7 @@ def _migrate(path: Path) -> None:
         path.chmod(0o600)
         db.execute("PRAGMA journal_mode = WAL")
         with immediate(db):
-            empty = not db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
-            done = 0 if empty else _checked_version(db, path)
+            done = 0 if _is_blank(db) else _checked_version(db, path)
             migrations = sqlite_utils.Migrations("algotrade")
             for number, statements in enumerate(MIGRATIONS, start=1):
                 migrations(name=f"{number:04d}")(_runner(statements()))

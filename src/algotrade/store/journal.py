@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,6 +40,8 @@ class StoreJournal:
 
     def record(self, decision: Decision) -> None:
         """Record a decision; a placed order and its first state go with it."""
+        import json
+
         body = asdict(decision)
         order = decision.placed
         prediction = body["prediction"] or {}
@@ -201,7 +202,7 @@ def decision_of(db: sqlite3.Connection, order_key: str) -> StoredDecision:
     ).fetchone()
     if row is None:
         raise LedgerError(f"order {order_key} has no decision in the store")
-    return StoredDecision(row[0], row[1], json.loads(row[2]))
+    return _decision(row)
 
 
 def last_decision(db: sqlite3.Connection, account: str, symbol: str) -> StoredDecision | None:
@@ -211,7 +212,7 @@ def last_decision(db: sqlite3.Connection, account: str, symbol: str) -> StoredDe
         " ORDER BY decision_id DESC LIMIT 1",
         (account, symbol),
     ).fetchone()
-    return None if row is None else StoredDecision(row[0], row[1], json.loads(row[2]))
+    return None if row is None else _decision(row)
 
 
 def load_marks(db: sqlite3.Connection, account: str) -> list[Mark]:
@@ -237,6 +238,12 @@ def current_halt(db: sqlite3.Connection, account: str) -> str | None:
         (account,),
     ).fetchone()
     return None if row is None or row[0] == "reset" else str(row[1])
+
+
+def _decision(row: tuple[Any, ...]) -> StoredDecision:
+    import json
+
+    return StoredDecision(row[0], row[1], json.loads(row[2]))
 
 
 def _entry_values(entry: Entry) -> tuple[object, ...]:

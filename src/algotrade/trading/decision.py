@@ -72,6 +72,8 @@ def decide(
 
 def _wanted(moment: Moment, state: TradingState, policy: Policy) -> tuple[str, int, str]:
     """Give side, quantity (0 for a hold) and the reason in words."""
+    if policy.use_model and moment.prediction is None:
+        return policy.side or BUY, 0, "no prediction"
     if policy.side is not None:
         return _wanted_side(policy.side, moment, policy)
     held = max(0, state.portfolio.held(moment.symbol))

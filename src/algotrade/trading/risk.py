@@ -6,6 +6,7 @@ counts open orders as if they were filled.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from algotrade.domain.money import BPS, NANOS
@@ -22,15 +23,24 @@ def check_order(
     order: Order | None, state: TradingState, limits: Limits, conditions: Conditions
 ) -> RiskVerdict:
     """Check one order, or with None the account as it stands; every breach is listed."""
+    halt = _halting(state, limits)
+    largest = 0  # a halting account places nothing
+    if order is not None and halt is None:
+        largest = _largest(order, state, limits, conditions)
+    return RiskVerdict(
+        checks=_checks(order, state, limits, conditions), max_quantity=largest, halt=halt
+    )
+
+
+def _checks(
+    order: Order | None, state: TradingState, limits: Limits, conditions: Conditions
+) -> tuple[Check, ...]:
     reducing = order is not None and is_reducing(order, state)
-    checks = (
+    return (
         *_order_checks(order, state, limits, conditions, reducing=reducing),
         *_exposure_checks(order, state, limits, conditions, reducing=reducing),
         *_account_checks(state, limits, conditions, reducing=reducing),
     )
-    blocked = any(check.status == FAIL and check.id not in _SIZED for check in checks)
-    largest = 0 if order is None or blocked else _largest(order, state, limits, conditions)
-    return RiskVerdict(checks=checks, max_quantity=largest, halt=_halting(state, limits))
 
 
 def is_reducing(order: Order, state: TradingState) -> bool:
@@ -60,7 +70,9 @@ def _check(
 
 def _worst_price(conditions: Conditions, limits: Limits) -> int | None:
     price = conditions.reference_price
-    return None if price is None else -(-price * (BPS + limits.price_collar_bps) // BPS)
+    return (
+        None if price is None or price <= 0 else -(-price * (BPS + limits.price_collar_bps) // BPS)
+    )
 
 
 def _value(quantity: int, price: int | None) -> int | None:
@@ -126,7 +138,9 @@ def _exposure_checks(
     position = _position_after(order, state, worst)
     gross = _gross_after(order, state, worst)
     needed = _cash_after(order, state, worst)
-    short = max(0, -(state.projected(order.symbol) + order.signed)) if order else 0
+    short = 0
+    if order is not None and order.side != BUY:
+        short = max(0, -(state.projected(order.symbol) + order.signed))
     return (
         _check(
             "R10",
@@ -228,29 +242,33 @@ def _cash_after(order: Order | None, state: TradingState, worst: int | None) -> 
     return None if committed is None or own is None else committed + own
 
 
-_SIZED = frozenset({"R05", "R06", "R10", "R12.gross", "R12.cash", "R13"})
-
-
 def _largest(order: Order, state: TradingState, limits: Limits, conditions: Conditions) -> int:
-    """Give the largest quantity of this order that would pass, nano-shares."""
+    """Give the largest quantity of this order that would pass, nano-shares; 0 where none does."""
     projected = state.projected(order.symbol)
-    if order.side != BUY:
-        return max(0, projected)
+    reduces = abs(projected) if projected * order.signed < 0 else 0
+    adds = _room(order.symbol, state, limits, conditions) if order.side == BUY else 0
+    for quantity in sorted({reduces, adds} - {0}, reverse=True):
+        checks = _checks(replace(order, quantity=quantity), state, limits, conditions)
+        if all(check.status != FAIL for check in checks):
+            return quantity
+    return 0
+
+
+def _room(symbol: str, state: TradingState, limits: Limits, conditions: Conditions) -> int:
+    """Give the largest purchase that every limit on size allows, nano-shares; at least 0."""
     worst = _worst_price(conditions, limits)
     committed = state.committed()
-    others = _gross_without(state, order.symbol)
-    if worst is None or committed is None or others is None or state.equity is None:
-        return 0
+    others = _gross_without(state, symbol)
     equity = state.equity
-    return max(
-        0,
-        min(
-            min(limits.max_order_notional, _share_of(equity, limits.max_order_equity_bps))
-            * NANOS
-            // worst,
-            limits.max_order_quantity,
-            _share_of(equity, limits.max_position_bps) * NANOS // worst - projected,
-            (_share_of(equity, limits.max_gross_bps) - others) * NANOS // worst - projected,
-            (max(0, state.portfolio.cash) - committed) * NANOS // worst,
-        ),
+    if worst is None or committed is None or others is None or equity is None:
+        return 0
+    projected = state.projected(symbol)
+    value = min(limits.max_order_notional, _share_of(equity, limits.max_order_equity_bps))
+    room = min(
+        value * NANOS // worst,
+        limits.max_order_quantity,
+        _share_of(equity, limits.max_position_bps) * NANOS // worst - projected,
+        (_share_of(equity, limits.max_gross_bps) - others) * NANOS // worst - projected,
+        (max(0, state.portfolio.cash) - committed) * NANOS // worst,
     )
+    return max(0, room)

@@ -178,8 +178,13 @@ def _book_dividend(
 def _book_split(
     split: Split, moment: Moment, state: TradingState, broker: Broker, journal: Journal
 ) -> TradingState:
-    """Change positions and prices to the new share basis; orders in the old basis are void."""
-    for order in [o for o in state.open_orders if o.symbol == split.symbol]:
+    """Change positions and prices to the new share basis; orders placed before it are void."""
+    voided = [
+        order
+        for order in state.open_orders
+        if order.symbol == split.symbol and order.placed_at <= moment.ts_open
+    ]
+    for order in voided:
         broker.cancel(order)
         detail = f"{split.split_to}-for-{split.split_from} split before the fill"
         journal.order_event(order, moment.ts_open, CANCELLED, detail)

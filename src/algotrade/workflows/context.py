@@ -7,19 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from algotrade.clock import Clock, FixedClock, SystemClock
-from algotrade.domain.ledger import DEPOSIT, Entry, replay
-from algotrade.domain.times import DAY, iso, parse_instant, session_day, to_date
+from algotrade.domain.ledger import DEPOSIT, Entry
+from algotrade.domain.times import DAY, iso, parse_instant
 from algotrade.errors import DataError
-from algotrade.store import bars as bar_store
 from algotrade.store import database, journal, records
-from algotrade.trading.state import TradingState, opening_state
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from algotrade.config import Settings
-    from algotrade.domain.orders import Order
     from algotrade.market.calendar import Calendar
 
 SAMPLE = "sample"
@@ -117,52 +114,6 @@ def account_record(ws: Workspace) -> records.AccountRecord:
         f"no account {ws.account!r} in {ws.settings.home} (source {ws.source})",
         hint=f"algotrade fetch SYMBOL opens it; other accounts: --source {'|'.join(ACCOUNTS)}",
     )
-
-
-def load_state(
-    ws: Workspace,
-    symbols: Iterable[str] = (),
-    *,
-    now: int | None = None,
-    until: Mapping[str, int] | None = None,
-) -> TradingState:
-    """Rebuild the account's state from the store, with prices of what it has a stake in.
-
-    now: instant whose session's loss is counted; without it, the session of the newest mark.
-    until: for each symbol the newest bar to take a price from; without it, the newest there is.
-    """
-    entries = journal.load_entries(ws.db, ws.account)
-    waiting = journal.open_orders(ws.db, ws.account)
-    marks = journal.load_marks(ws.db, ws.account)
-    prices = {}
-    for symbol in sorted({*symbols, *staked_symbols(entries, waiting)}):
-        last = until.get(symbol) if until else None
-        newest = bar_store.load_bars(ws.db, ws.source, symbol, DAILY, until=last, last=1)
-        if len(newest):
-            prices[symbol] = newest.close[-1]
-    return opening_state(
-        ws.account,
-        entries,
-        open_orders=waiting,
-        marks=marks,
-        prices=prices,
-        now=now or (marks[-1].ts if marks else ws.clock.now()),
-        halt=journal.current_halt(ws.db, ws.account),
-    )
-
-
-def staked_symbols(entries: Iterable[Entry], waiting: Iterable[Order]) -> set[str]:
-    """Give the symbols that are held or have an order waiting."""
-    return {*replay(entries).positions, *(order.symbol for order in waiting)}
-
-
-def stale_sessions(ws: Workspace, bar_ts: int | None) -> int | None:
-    """Count the completed sessions that are missing after a bar; None without a bar."""
-    if bar_ts is None:
-        return None
-    calendar = ws.calendar(bar_ts)
-    have = calendar.find(to_date(session_day(bar_ts)))
-    return None if have is None else max(0, calendar.last_closed(ws.clock.now()) - have)
 
 
 def halts(ws: Workspace) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from algotrade.errors import DataError, ModelError
 from algotrade.store import bars as bar_store
 from algotrade.store import records
 from algotrade.store.database import immediate
-from algotrade.workflows.context import DAILY, Workspace, stale_sessions
+from algotrade.workflows.context import DAILY, Workspace
+from algotrade.workflows.state import stale_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,14 +12,8 @@ from algotrade.store import bars as bar_store
 from algotrade.store import journal
 from algotrade.store.database import immediate
 from algotrade.trading.risk import check_order
-from algotrade.workflows.context import (
-    DAILY,
-    Workspace,
-    account_record,
-    halts,
-    load_state,
-    stale_sessions,
-)
+from algotrade.workflows.context import DAILY, Workspace, account_record, halts
+from algotrade.workflows.state import load_state, stale_sessions
 
 if TYPE_CHECKING:
     from algotrade.config import Settings

@@ -11,7 +11,8 @@ from algotrade.store import journal, records
 from algotrade.trading.broker import SimulatedBroker
 from algotrade.trading.decision import Moment
 from algotrade.trading.session import moments_of, run_session
-from algotrade.workflows.context import DAILY, Workspace, load_state, staked_symbols
+from algotrade.workflows.context import DAILY, Workspace
+from algotrade.workflows.state import load_state, staked_symbols
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,12 +9,8 @@ from algotrade.config import FILE_NAME, SETTINGS, Settings
 from algotrade.errors import DiskError
 from algotrade.store import bars as bar_store
 from algotrade.store import journal, records
-from algotrade.workflows.context import (
-    Workspace,
-    halts,
-    open_workspace,
-    stale_sessions,
-)
+from algotrade.workflows.context import Workspace, halts, open_workspace
+from algotrade.workflows.state import stale_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

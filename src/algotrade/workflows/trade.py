@@ -15,17 +15,10 @@ from algotrade.store.database import immediate
 from algotrade.trading.broker import SimulatedBroker
 from algotrade.trading.decision import Moment
 from algotrade.trading.session import Decider, MemoryJournal, run_session
-from algotrade.workflows.context import (
-    DAILY,
-    Workspace,
-    account_lock,
-    account_record,
-    halts,
-    load_state,
-    stale_sessions,
-)
+from algotrade.workflows.context import DAILY, Workspace, account_lock, account_record, halts
 from algotrade.workflows.models import load_model, no_bars, predict_symbol
 from algotrade.workflows.settle import moments_of_bars, settle
+from algotrade.workflows.state import load_state, stale_sessions
 
 if TYPE_CHECKING:
     from algotrade.domain.orders import Fill
