@@ -235,7 +235,9 @@ def _save_actions(
     fresh = [(*of, day, *rows[day], known_at) for day in rows if stored.get(day) != rows[day]]
     marks = ", ".join("?" * (4 + len(columns.split(", "))))
     db.executemany(
-        f"INSERT INTO {table} (source, symbol, ex_day, {columns}, known_at) VALUES ({marks})", fresh
+        f"INSERT OR REPLACE INTO {table} (source, symbol, ex_day, {columns}, known_at)"
+        f" VALUES ({marks})",
+        fresh,
     )
     return len(fresh)
 
@@ -261,7 +263,7 @@ def _stored_rows(db: sqlite3.Connection, ident: int, bars: Bars) -> dict[int, tu
 def _supersede(db: sqlite3.Connection, ident: int, changed: Sequence[tuple[int, ...]]) -> None:
     db.executemany(
         f"INSERT INTO bar_revisions SELECT series_id, {_VALUES}, known_at, ?"
-        " FROM bars WHERE series_id = ? AND ts_close = ?",
+        " FROM bars WHERE series_id = ? AND ts_close = ? ON CONFLICT DO NOTHING",
         [(row[-1], ident, row[1]) for row in changed],
     )
     db.executemany(

@@ -77,9 +77,12 @@ def init_home(settings: Settings, say: Callable[[str], None]) -> list[Path]:
 
 
 def settings_template() -> str:
-    """Give a settings file in which every line is a comment that shows a default."""
+    """Give a settings file in which every setting is a comment that shows its default."""
     lines = [
-        "# Settings of this workspace; uncomment to change. `algotrade config show` lists all."
+        "# This file makes its folder a workspace: data/ and models/ lie beside it, and every",
+        "# command that starts here or below finds it. Each line shows a default; remove the # to",
+        "# change it. `algotrade config show --origin` tells where each value comes from.",
+        "",
     ]
     section = ""
     for setting in SETTINGS:
@@ -89,7 +92,7 @@ def settings_template() -> str:
             section = table
         quoted = setting.kind in {"source", "model", "url", "text", "format"}
         value = f'"{setting.default}"' if quoted else setting.default
-        lines.append(f"# {key} = {value}  # {setting.doc}")
+        lines.append(f"# {f'{key} = {value}':<40}  # {setting.doc}")
     return "\n".join(lines) + "\n"
 
 
