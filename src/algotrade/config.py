@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "algotrade.toml"
 HALT_FILE = "HALT"
+WATCHLISTS = "watchlists"
 SOURCES = ("auto", "sample", "polygon")
 MODEL_KINDS = ("auto", "logit", "rf")
 FORMATS = ("auto", "table", "tsv", "csv", "json", "jsonl")
@@ -104,6 +105,7 @@ class Settings:
     now: str | None
     halt: str | None
     key: Secret | None
+    watchlists: Mapping[str, tuple[str, ...]]
 
     def text(self, name: str) -> str:
         """Give a setting's text."""
@@ -181,7 +183,9 @@ def load_settings(
     environ: Mapping[str, str] = {} if isolated else os.environ
     where, origin = _find_home(home, environ)
     values = {setting.name: Value(setting.default, "default") for setting in SETTINGS}
-    values.update(_from_file(where / FILE_NAME))
+    table = _read_file(where / FILE_NAME)
+    watchlists = _watchlists(table.pop(WATCHLISTS, {}))
+    values.update(_from_file(table, where / FILE_NAME))
     values.update(_from_environment(environ))
     values.update(_from_flags(flags or {}))
     for name, value in values.items():
@@ -193,6 +197,7 @@ def load_settings(
         now=environ.get("ALGOTRADE_NOW") or None,
         halt=environ.get("ALGOTRADE_HALT") or None,
         key=_find_key(values["key_file"].text, where, environ),
+        watchlists=watchlists,
     )
 
 
@@ -220,7 +225,7 @@ def _find_home(flag: str | None, environ: Mapping[str, str]) -> tuple[Path, str]
     return data.absolute() / "algotrade", "the user's data directory"
 
 
-def _from_file(path: Path) -> dict[str, Value]:
+def _read_file(path: Path) -> dict[str, object]:
     try:
         content = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -230,9 +235,25 @@ def _from_file(path: Path) -> dict[str, Value]:
     import tomllib
 
     try:
-        table = tomllib.loads(content, parse_float=str)
+        return tomllib.loads(content, parse_float=str)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}") from error
+
+
+def _watchlists(table: object) -> dict[str, tuple[str, ...]]:
+    """Read the lists of symbols that people name with @; symbols are parsed where they are used."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, symbols in table.items() if isinstance(table, dict) else [("", None)]:
+        if not isinstance(symbols, list) or not all(isinstance(s, str) for s in symbols):
+            raise SettingsError(
+                f"[{WATCHLISTS}] {shown(str(name))} in {FILE_NAME} is not a list of symbols",
+                hint='[watchlists] with lines such as main = ["AAPL", "MSFT"]',
+            )
+        found[str(name)] = tuple(symbols)
+    return found
+
+
+def _from_file(table: Mapping[str, object], path: Path) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for name, value in _flatten("", table):
         found[_known(name, str(path))] = Value(value, FILE_NAME)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.views import fill_lines, money
 from algotrade.domain.symbols import parse_symbol
 from algotrade.domain.times import iso, parse_date
+from algotrade.errors import InputError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -23,9 +25,9 @@ APPS = {"fetch": new_app(), "clock": new_app(invoke_without_command=True)}
 
 
 def read_symbols(run: Run, typed: Iterable[str]) -> list[str]:
-    """Read symbols as typed: several arguments, comma lists; tell where one was mapped."""
+    """Read symbols as typed: arguments, comma lists, @watchlist, - for stdin; tell each mapping."""
     found: dict[str, None] = {}
-    for text in (part for argument in typed for part in argument.split(",")):
+    for text in _spelled_out(run, typed):
         choice = parse_symbol(text)
         if choice.note:
             run.out.say(choice.note)
@@ -33,11 +35,34 @@ def read_symbols(run: Run, typed: Iterable[str]) -> list[str]:
     return list(found)
 
 
+def _spelled_out(run: Run, typed: Iterable[str]) -> Iterator[str]:
+    for text in (part for argument in typed for part in argument.split(",")):
+        if text == "-":
+            yield from _spelled_out(run, sys.stdin.read().split())
+        elif text.startswith("@"):
+            yield from _watchlist(run, text[1:])
+        else:
+            yield text
+
+
+def _watchlist(run: Run, name: str) -> tuple[str, ...]:
+    lists = run.settings.watchlists
+    if name not in lists:
+        known = ", ".join(f"@{known}" for known in lists) or "none is set"
+        raise InputError(
+            f"no watch-list {shown('@' + name)}", hint=f"[watchlists] in algotrade.toml: {known}"
+        )
+    return lists[name]
+
+
 @APPS["fetch"].command()
 @command
 def fetch(
     run: Run,
-    symbols: Annotated[list[str] | None, typer.Argument(help="Symbols; none: all stored.")] = None,
+    symbols: Annotated[
+        list[str] | None,
+        typer.Argument(help="Symbols, @watchlist or - for stdin; none: all stored."),
+    ] = None,
     start: Annotated[str | None, typer.Option("--from", help="First session, YYYY-MM-DD.")] = None,
 ) -> None:
     """Bring daily bars, splits and dividends into the store; only what is missing is asked."""

@@ -155,10 +155,28 @@ def _tell(error: AlgotradeError) -> None:
 def _tell_bug(error: Exception) -> None:
     import traceback
 
+    text = "".join(traceback.format_exception(error))
     if State.verbose:
-        write_error("".join(traceback.format_exception(error)))
+        write_error(text)
     where = traceback.extract_tb(error.__traceback__)[-1]
     write_error(
-        f"algotrade: a bug: {type(error).__name__}: {error}"
-        f" ({where.name}, line {where.lineno}); -v shows the traceback"
+        f"algotrade: a bug: {type(error).__name__}: {error} ({where.name}, line {where.lineno})"
     )
+    write_error(f"  try: {_log(text) or '-v shows the traceback'}")
+
+
+def _log(text: str) -> str | None:
+    """Append a traceback to the log of the home, where there is a home; tell where it went."""
+    if State.logs is None or not State.logs.parent.is_dir():
+        return None
+    from algotrade.clock import SystemClock
+    from algotrade.domain.times import iso
+
+    path = State.logs / "bugs.log"
+    try:
+        State.logs.mkdir(exist_ok=True, mode=0o700)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{iso(SystemClock().now())} {__version__}\n{text}\n")
+    except OSError:
+        return None
+    return f"send {path} to the developers"

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 APPS = {"train": new_app(), "predict": new_app()}
 
-Symbols = Annotated[list[str] | None, typer.Argument(help="Symbols; none: all stored.")]
+Symbols = Annotated[
+    list[str] | None, typer.Argument(help="Symbols, @watchlist or - for stdin; none: all stored.")
+]
 
 
 @APPS["train"].command()
@@ -134,7 +136,7 @@ def _score(name: str) -> Callable[[Any], str]:
 def _predict_view(predictions: list[Prediction]) -> View:
     data = [_prediction_row(prediction) for prediction in predictions]
     flat = [{key: row[key] for key in row if key not in {"features", "drivers"}} for row in data]
-    drivers = {p.symbol: driver_words(p.drivers) for p in predictions}
+    drivers = {p.symbol: driver_words(p.drivers, 2) for p in predictions}
     return View(
         schema="algotrade.predict/1",
         data=data,

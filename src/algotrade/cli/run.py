@@ -17,6 +17,7 @@ from algotrade.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from algotrade.workflows.context import Workspace
 
@@ -100,6 +101,7 @@ class State:
 
     json = False
     verbose = False
+    logs: Path | None = None
     inherited: ClassVar[dict[str, Any]] = {}  # shared flags typed before a subcommand's name
 
 
@@ -153,6 +155,7 @@ def _make_run(typed: dict[str, Any]) -> Run:
             "format": JSON if typed["json_"] else typed["format_"],
         },
     )
+    State.logs = settings.home / "logs"
     out = Output(
         format=settings.text("format"),
         quiet=typed["quiet"],

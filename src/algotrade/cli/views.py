@@ -36,7 +36,7 @@ def signed(micros: int | None) -> str:
 def fill_lines(fills: Iterable[Fill]) -> list[str]:
     """Tell each fill in a line."""
     return [
-        f"filled {'bought' if fill.quantity > 0 else 'sold'}"
+        f"filled   {'bought' if fill.quantity > 0 else 'sold'}"
         f" {format_quantity(abs(fill.quantity))} {fill.order.symbol} at {format_usd(fill.price)},"
         f" fee {format_usd(fill.fee)}, order {fill.order.id}"
         for fill in fills

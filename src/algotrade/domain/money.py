@@ -62,7 +62,7 @@ def notional(quantity: int, price: int) -> int:
 
 
 def usd(micros: int) -> float:
-    """Give micro-dollars as a dollar number for JSON; exact to the micro below 9e9 USD."""
+    """Give micro-dollars as a dollar number for JSON; exact to the micro below 8.5e9 USD."""
     return micros / MICROS
 
 

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from algotrade.domain.times import DAY, session_date, session_day, to_date, to_day
-from algotrade.errors import DataError, InputError, SecretError
+from algotrade.errors import DataError, InputError, PlanError, SecretError
 from algotrade.market.calendar import Calendar, exchange_calendar
 from algotrade.market.source import BarSource, Span
 from algotrade.store import bars as bar_store
@@ -94,8 +94,10 @@ def fetch_symbol(
     covered = None if known is None else bar_store.covered(ws.db, known)
     now = ws.clock.now()
     last = to_date(calendar.day[calendar.last_closed(now)])
-    spans = _missing(covered, start or _default_start(ws), last, calendar)
-    answers = [_ask(source, symbol, span) for span in spans]
+    if start is None:  # older history than is stored is asked for only where somebody asks
+        start = _default_start(ws) if covered is None else to_date(covered[0])
+    spans = _missing(covered, start, last, calendar)
+    answers = _ask_all(ws, source, symbol, spans, covered)
     splits, dividends = source.splits(symbol), source.dividends(symbol)
     if covered is None and not any(len(bars) for answer in answers for bars in answer.bars):
         raise DataError(
@@ -191,6 +193,25 @@ def _missing(
     behind = calendar.last_at_or_before(covered[1]) - RECHECKED_SESSIONS + 1
     spans.append(Span(start=to_date(max(covered[0], calendar.day[max(0, behind)])), end=end))
     return spans
+
+
+def _ask_all(
+    ws: Workspace,
+    source: BarSource,
+    symbol: str,
+    spans: Sequence[Span],
+    covered: tuple[int, int] | None,
+) -> list[_Answer]:
+    """Ask for each span; one before what is stored may be refused by the plan, and is told."""
+    answers = []
+    for span in spans:
+        try:
+            answers.append(_ask(source, symbol, span))
+        except PlanError:
+            if covered is None or to_day(span.start) >= covered[0]:
+                raise
+            ws.say(f"{symbol}: the plan does not include what is before {to_date(covered[0])}")
+    return answers
 
 
 def _ask(source: BarSource, symbol: str, span: Span) -> _Answer:
