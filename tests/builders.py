@@ -66,7 +66,7 @@ def says(value: int, *, symbol: str = "AAPL", day: int = 0) -> Prediction:
     )
 
 
-def moment(  # noqa: PLR0913
+def moment(
     day: int,
     price: int = 100 * DOLLAR,
     *,
