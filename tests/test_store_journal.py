@@ -280,6 +280,12 @@ def test_any_altered_value_breaks_the_chain(
     assert caught.value.exit_code == 10
 
 
+def test_a_cut_tail_is_seen(full: sqlite3.Connection, path: Path) -> None:
+    tamper(path, "DELETE FROM ledger WHERE account = 'paper' AND seq = 3")
+    with pytest.raises(LedgerError, match="entries after 2 are missing"):
+        verify_chain(full, ACCOUNT)
+
+
 @pytest.mark.parametrize("seq", [1, 2])
 def test_a_removed_entry_breaks_the_chain(full: sqlite3.Connection, path: Path, seq: int) -> None:
     tamper(path, f"DELETE FROM ledger WHERE account = 'paper' AND seq = {seq}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from algotrade.domain.ledger import Entry, Mark, chain_hash
 from algotrade.domain.orders import ACCEPTED, OPEN_STATES, Order
 from algotrade.errors import LedgerError
+from algotrade.store.records import get_meta, set_meta
 
 if TYPE_CHECKING:
     import sqlite3
@@ -37,6 +38,7 @@ class StoreJournal:
             "INSERT INTO ledger VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (account, seq, self._recorded_at, *_entry_values(entry), previous, digest),
         )
+        set_meta(db, _head_name(account), f"{seq} {digest}")
 
     def record(self, decision: Decision) -> None:
         """Record a decision; a placed order and its first state go with it."""
@@ -147,6 +149,12 @@ def verify_chain(db: sqlite3.Connection, account: str) -> int:
                 hint="the file was changed from outside; restore a backup",
             )
         previous, expected = digest, seq + 1
+    head = get_meta(db, _head_name(account))
+    if head is not None and head != f"{expected - 1} {previous}":
+        raise LedgerError(
+            f"ledger of account {account}: entries after {expected - 1} are missing",
+            hint="the file was changed from outside; restore a backup",
+        )
     return expected - 1
 
 
@@ -244,6 +252,11 @@ def _decision(row: tuple[Any, ...]) -> StoredDecision:
     import json
 
     return StoredDecision(row[0], row[1], json.loads(row[2]))
+
+
+def _head_name(account: str) -> str:
+    """Name the note of the chain's last link, without which a cut tail would not be seen."""
+    return f"head:{account}"
 
 
 def _entry_values(entry: Entry) -> tuple[object, ...]:
