@@ -156,15 +156,17 @@ def locked_store(home: Path) -> Iterator[None]:
 
 
 def one_clear_line(ran: Ran, code: int, *, hint: bool = True) -> str:
-    """Insist on a failure told well; give the line that tells it."""
+    """Insist on a failure told well; give the line that tells it.
+
+    hint: a remedy must stand below it; else it may.
+    """
     assert ran.code == code, ran
     assert not ran.out, ran
     assert "Traceback" not in ran.err, ran
     assert "a bug" not in ran.err, ran
-    assert ran.err.isascii(), ran
+    assert all(letter.isprintable() or letter == "\n" for letter in ran.err), ran
     lines = ran.err.splitlines()
-    if hint:
-        assert lines[-1].startswith("  try: "), ran
-        lines = lines[:-1]
+    if hint or lines[-1].startswith("  try: "):
+        assert lines.pop().startswith("  try: "), ran
     assert lines[-1].startswith("algotrade: "), ran
     return lines[-1]

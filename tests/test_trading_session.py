@@ -190,7 +190,7 @@ def test_two_orders_at_one_moment_share_the_cash_in_symbol_order() -> None:
     result, journal = run(bars, state(deposit(1_500 * DOLLAR)), policy=POLICY)
     breaches = [[check.id for check in d.verdict.breaches] for d in result.decisions]
     assert [(d.symbol, d.action) for d in result.decisions] == [("AAPL", ORDER), ("MSFT", REFUSED)]
-    assert breaches == [[], ["R12.cash"]]
+    assert breaches == [[], ["R12c"]]
     assert len(journal.marks) == 1  # one mark for the moment, not one for each symbol
     richer, _ = run(bars, state(deposit(1_515 * DOLLAR)), policy=POLICY)
     assert [decision.action for decision in richer.decisions] == [ORDER, ORDER]

@@ -21,7 +21,7 @@ from cli_helpers import (
     query,
     served,
 )
-from polygon_server import KEY, Fault, PolygonServer, midnight_ms
+from polygon_server import KEY, Fault, PolygonServer, midnight_ms, plausible_bars
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,11 @@ MONDAY_OPEN, MONDAY_CLOSE = 115.80, 116.08
 FILL_PRICE = 115.8579  # 115.80 and five basis points
 CASH_AFTER = 98_840.421  # 100,000 - 10 x 115.8579 - 1 of commission
 TOTAL_AFTER = 100_001.221  # and 10 x 116.08
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("algotrade.market.polygon_http._BACK_OFF", (0.0, 0.0, 0.0))
 
 
 def as_stored(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
@@ -228,27 +233,30 @@ def test_a_key_set_later_mixes_nothing(sample: Path, server: PolygonServer) -> N
 
 def test_a_plan_that_refuses_old_years_shortens_the_range(tmp_path: Path) -> None:
     home = tmp_path / "home"
+    rows = plausible_bars(700)
     old = Fault(kind="403", where=lambda target: is_bars(target) and "/day/2016-" in target)
-    with PolygonServer({"AAPL": served()}, page_size=250, faults=[old]) as server:
+    with PolygonServer({"AAPL": rows}, page_size=250, faults=[old]) as server:
         env = live(server.base)
         ran = cli("fetch", "AAPL", "--json", home=home, env=env).well()
         [report] = ran.data
         assert "the plan does not include 2016-" in ran.err
         assert "fetching from 2024-11-21" in ran.err  # 729 days before 2026-11-20
         assert report["from"] == "2024-11-21"
-        expected = [row for row in served() if row["t"] >= midnight_ms(date(2024, 11, 21))]
+        expected = [row for row in rows if row["t"] >= midnight_ms(date(2024, 11, 21))]
         assert stored(home) == as_stored(expected)
         cli("train", home=home, env=env).well()
-        assert cli("fetch", "AAPL", "--json", home=home, env=env).well().data[0]["new"] == 0
+        # every later fetch, too: what the plan refuses is not asked again, unless somebody asks
+        again = cli("fetch", "AAPL", "--json", home=home, env=env).well()
+        assert (again.data[0]["new"], again.envelope["warnings"]) == (0, [])
+        older = cli("fetch", "AAPL", "--from", "2016-01-04", home=home, env=env).well()
+        assert "the plan does not include what is before 2024-11-21" in older.err
+        assert stored(home) == as_stored(expected)
 
 
 @pytest.mark.parametrize(
     ("kind", "code"), [("401", 12), ("500", 7), ("html", 5), ("truncate", 5), ("nan", 5)]
 )
-def test_a_refusing_or_raving_provider_stores_nothing(
-    tmp_path: Path, kind: str, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("algotrade.market.polygon_http._BACK_OFF", (0.0, 0.0, 0.0))
+def test_a_refusing_or_raving_provider_stores_nothing(tmp_path: Path, kind: str, code: int) -> None:
     home = tmp_path / "home"
     with PolygonServer({"AAPL": served()}, faults=[Fault(kind=kind)]) as server:
         one_clear_line(cli("fetch", "AAPL", home=home, env=live(server.base)), code, hint=False)

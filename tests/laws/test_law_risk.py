@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from algotrade.domain.orders import Order
 
 SYMBOLS = ("AAPL", "MSFT")
-EXEMPTIBLE = {"R05", "R06", "R10", "R12.gross", "R12.cash", "R18", "R19", "R25"}
+EXEMPTIBLE = {"R05", "R06", "R10", "R12", "R12c", "R18", "R19", "R25"}
 
 held = st.one_of(
     st.just(0), st.integers(-50, 200).map(lambda n: n * SHARE), st.integers(-5, 10**11)
@@ -170,8 +170,8 @@ class Second:
             "R06": (self.one.quantity, bounds.max_order_quantity),
             "R07": (self.collar(), bounds.price_collar_bps),
             "R10": (self.share(self.worth(after, self.worst)), bounds.max_position_bps),
-            "R12.gross": (self.share(self.gross()), bounds.max_gross_bps),
-            "R12.cash": (self.cash(), max(0, self.now.portfolio.cash)),
+            "R12": (self.share(self.gross()), bounds.max_gross_bps),
+            "R12c": (self.cash(), max(0, self.now.portfolio.cash)),
             "R13": (max(0, -after) if self.one.side == "sell" else 0, 0),
             "R18": (self.lost(self.now.session_profit), bounds.daily_loss_reduce_bps),
             "R19": (self.lost(self.now.peak_profit), bounds.drawdown_halt_bps),

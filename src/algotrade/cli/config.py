@@ -41,7 +41,7 @@ def _view(settings: Settings, *, origin: bool) -> View:
         if origin:
             row["origin"] = value.origin
         rows.append({**row, "variable": variable_of(setting.name), "meaning": setting.doc})
-    names = ["setting", "value", *(["origin"] if origin else ["meaning"])]
+    names = ["setting", "value", *(["origin"] if origin else [])]
     key = "set" if settings.key is not None else "not set"
     return View(
         schema="algotrade.config/1",
@@ -53,8 +53,14 @@ def _view(settings: Settings, *, origin: bool) -> View:
         },
         rows=rows,
         columns=[
-            Column(title=name, cell=lambda row, name=name: str(row[name]), right=False)  # type: ignore[misc]
+            Column(
+                title=name,
+                cell=lambda row, name=name: str(row[name]),  # type: ignore[misc]
+                right=False,
+                whole=name in {"setting", "value"},
+            )
             for name in names
         ],
         above=[f"home {settings.home} ({settings.home_origin}), API key {key}"],
+        below=["what each means: docs/cli.md, or the comments that algotrade init writes"],
     )

@@ -69,7 +69,7 @@ def fetch(
     from algotrade.workflows.fetch import fetch as fetch_workflow
 
     wanted = read_symbols(run, symbols or [])
-    first = parse_date(start, field="--from") if start else None
+    first = None if start is None else parse_date(start, field="--from")
     with run.workspace(create=True) as ws, _progress(run, len(wanted)) as progress:
         result = fetch_workflow(ws, wanted, start=first, progress=progress)
     for report in result.reports:

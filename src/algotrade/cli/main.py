@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import signal
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -15,7 +16,14 @@ from typer.main import get_command
 from algotrade import __version__
 from algotrade.cli.output import write_error
 from algotrade.cli.run import MARKUP, State
-from algotrade.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED, AlgotradeError
+from algotrade.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_TERMINATED,
+    AlgotradeError,
+    InputError,
+)
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -121,18 +129,20 @@ def run() -> None:
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        app(prog_name="algotrade")
+        code = app(prog_name="algotrade", standalone_mode=False)
     except AlgotradeError as error:
         _tell(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        write_error("algotrade: interrupted; nothing half-written")
-        sys.exit(EXIT_INTERRUPTED)
     except _TerminatedError:
         sys.exit(EXIT_TERMINATED)
     except Exception as error:  # noqa: BLE001  the last line of defence: a bug, told in one line
+        if hasattr(error, "format_message"):  # of typer's parser, whose names typer keeps private
+            sys.exit(_tell_usage(error))
         _tell_bug(error)
         sys.exit(EXIT_BUG)
+    if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this code
+        write_error("algotrade: interrupted; nothing half-written")
+    sys.exit(code if isinstance(code, int) else EXIT_OK)
 
 
 def _tell(error: AlgotradeError) -> None:
@@ -150,6 +160,22 @@ def _tell(error: AlgotradeError) -> None:
     write_error(f"algotrade: {error.message}")
     if error.hint:
         write_error(f"  try: {error.hint}")
+
+
+def _tell_usage(error: Any) -> int:  # noqa: ANN401  one of the exceptions of typer's parser
+    """Tell a command line that cannot be read as any other error is told; give the exit code."""
+    context = error.ctx
+    if context is None or type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return int(error.exit_code)
+    words = sys.argv[1:]
+    State.json = bool({"--json", "--format=json"} & {*words}) or ("--format", "json") in pairwise(
+        words
+    )
+    said = " ".join(error.format_message().rstrip(".").split())
+    usage = InputError(said[:1].lower() + said[1:], hint=f"{context.command_path} -h")
+    _tell(usage)
+    return usage.exit_code
 
 
 def _tell_bug(error: Exception) -> None:

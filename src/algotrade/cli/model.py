@@ -83,6 +83,9 @@ def driver_words(drivers: Any, count: int = 3) -> str:  # noqa: ANN401  pairs, f
     return ", ".join(f"{name} {part:+.4f}" for name, part in list(drivers)[:count])
 
 
+_TITLES = {"balanced_accuracy": "balanced", "log_loss": "log loss"}
+
+
 def _train_view(card: ModelCard) -> View:
     data = {
         "model": card.id,
@@ -116,8 +119,13 @@ def _train_view(card: ModelCard) -> View:
         data=data,
         rows=rows,
         columns=[
-            Column(title="out of sample", cell=lambda row: str(row["score_of"]), right=False),
-            *(Column(title=name, cell=_score(name)) for name in names),
+            Column(
+                title="out of sample",
+                cell=lambda row: str(row["score_of"]),
+                right=False,
+                whole=True,
+            ),
+            *(Column(title=_TITLES.get(name, name), cell=_score(name)) for name in names),
         ],
         above=[
             (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
@@ -20,11 +21,15 @@ _LABEL = 9  # "reason   ", "signal   ": the width of the labels that lines begin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column of the table for people: title, and how a row's cell reads."""
+    """One column of the table for people: title, and how a row's cell reads.
+
+    whole: its words are names to be copied, never broken; other columns give way.
+    """
 
     title: str
     cell: Callable[[Mapping[str, Any]], str]
     right: bool = True
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,19 +80,16 @@ class Output:
         if self.path is None or self.path == "-":
             write_result(text)
             return
-        partial = f"{self.path}.{os.getpid()}.part"
         try:
-            with open(partial, "w", encoding="utf-8") as file:  # noqa: PTH123  a name, not a Path
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self.path)  # noqa: PTH105
+            _write_file(self.path, text)
         except OSError as error:
-            raise DiskError(f"--out {self.path}: {error.strerror}") from error
+            raise DiskError(
+                f"--out {self.path}: {error.strerror}", hint="a file in a folder that exists"
+            ) from error
 
     def _table(self, view: View) -> str:
         parts = [_wrapped(line) for line in view.above]
-        if view.columns and (view.rows or view.table_rows):
+        if view.columns and (view.rows if view.table_rows is None else view.table_rows):
             parts.append(self._draw(view))
         parts += [_wrapped(line) for line in view.below]
         return "\n".join(part.rstrip("\n") for part in parts) + "\n"
@@ -104,7 +106,10 @@ class Output:
         table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
         for column in view.columns:
             table.add_column(
-                column.title, justify="right" if column.right else "left", overflow="fold"
+                column.title,
+                justify="right" if column.right else "left",
+                overflow="fold",
+                no_wrap=column.whole,
             )
         for row in view.rows if view.table_rows is None else view.table_rows:
             table.add_row(*(Text(column.cell(row)) for column in view.columns))
@@ -140,11 +145,39 @@ def _json(view: View, chosen: str, warnings: Sequence[str], *, ok: bool) -> str:
 def write_result(text: str) -> None:
     """Write to stdout; a reader that has gone away ends the run quietly."""
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(_writable(text, getattr(sys.stdout, "encoding", None) or "utf-8"))
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_PIPE) from None
+
+
+def _writable(text: str, encoding: str) -> str:
+    """Replace what an old terminal's encoding does not have, as the rules of a table."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.replace("\u2500", "-").encode(encoding, "replace").decode(encoding)
+    return text
+
+
+def _write_file(path: str, text: str) -> None:
+    """Write a file at once, old or new and never half; a device or a pipe takes it as it comes."""
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113  a name
+        with open(path, "w", encoding="utf-8") as special:  # noqa: PTH123
+            special.write(text)
+        return
+    partial = f"{path}.{os.getpid()}.part"
+    try:
+        with open(partial, "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)  # noqa: PTH105
+    except OSError:
+        with contextlib.suppress(OSError):  # it may be what could not be made
+            os.unlink(partial)  # noqa: PTH108
+        raise
 
 
 def write_error(line: str) -> None:
@@ -167,8 +200,11 @@ def use_color(stream: TextIO, *, no_color: bool, environ: Mapping[str, str]) -> 
 
 
 def _wrapped(line: str) -> str:
-    """Break a sentence at the width of a terminal, under the text that its label begins."""
-    if len(line) <= WIDTH:
+    """Break a sentence at the width of a terminal, under the text that its label begins.
+
+    A command is left whole, so that it can be copied.
+    """
+    if len(line) <= WIDTH or line.startswith(("  export ", "  algotrade ")):
         return line
     import textwrap
 

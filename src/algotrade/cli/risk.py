@@ -10,7 +10,7 @@ from algotrade.cli.output import Column, View
 from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.views import cents, check_row, in_unit, money
 from algotrade.domain.times import iso
-from algotrade.errors import AlgotradeError
+from algotrade.errors import AlgotradeError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +41,7 @@ def halt(run: Run, reason: Reason) -> None:
     """Stop all trading until a person resets it; works with the store locked or broken."""
     from algotrade.workflows.risk import record_halt, write_halt_file
 
+    reason = _read_reason(reason)
     write_halt_file(run.settings, reason)
     try:
         with run.workspace() as ws:
@@ -58,11 +59,19 @@ def reset(run: Run, reason: Reason) -> None:
     """Lift a halt; refused while its cause remains."""
     from algotrade.workflows.risk import reset_halt
 
+    reason = _read_reason(reason)
     with run.workspace() as ws:
         reset_halt(ws, reason)
     row = {"halted": False, "reason": reason}
     lines = [f"trading again: {reason}"]
     run.out.emit(View(schema="algotrade.risk-reset/1", data=row, rows=[row], above=lines))
+
+
+def _read_reason(text: str) -> str:
+    reason = " ".join(text.split())
+    if not reason:
+        raise InputError("--reason is empty", hint="a few words; they are written down")
+    return reason
 
 
 _COLUMNS = (

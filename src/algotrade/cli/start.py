@@ -179,10 +179,7 @@ def _status_view(result: StatusResult) -> View:
         above=[
             f"home     {result.home} ({result.home_origin})",
             f"source   {result.source}, API key {'set' if result.key else 'not set'}",
-            (
-                f"time     {iso(result.now)}{' (simulated)' if result.simulated else ''},"
-                f" market {_market_word(result.market_open)}"
-            ),
+            _time_line(result),
         ],
         below=[*_status_lines(result)],
     )
@@ -201,6 +198,13 @@ def _status_lines(result: StatusResult) -> list[str]:
     if not result.series:
         lines.append("next: algotrade fetch AAPL")
     return lines
+
+
+def _time_line(result: StatusResult) -> str:
+    if result.simulated and result.market_open is None:
+        return "time     simulated, and not started: the first fetch starts it"
+    simulated = " (simulated)" if result.simulated else ""
+    return f"time     {iso(result.now)}{simulated}, market {_market_word(result.market_open)}"
 
 
 def _market_word(is_open: bool | None) -> str:

@@ -12,7 +12,7 @@ from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.views import check_row, fill_lines, in_unit, money, shares
 from algotrade.domain.decisions import ORDER, REFUSED
 from algotrade.domain.money import NANOS, format_quantity, format_usd, parse_quantity
-from algotrade.domain.orders import BUY, SELL
+from algotrade.domain.orders import BUY, OPEN_STATES, SELL
 from algotrade.domain.risk import FAIL, Check
 from algotrade.domain.symbols import parse_symbol
 from algotrade.domain.times import iso, session_date
@@ -81,7 +81,7 @@ def trade(
             return
         result = trade_workflow(ws, request, dry_run=dry_run)
     code = _exit_code(result)
-    run.out.emit(_trade_view(result), ok=code == EXIT_OK)
+    run.out.emit(_trade_view(result, dry_run=dry_run), ok=code == EXIT_OK)
     if code:
         _tell_refusal(run, result)
         raise typer.Exit(code)
@@ -147,7 +147,7 @@ def decision_lines(body: Mapping[str, Any]) -> list[str]:
             f" ({body['action']}{' ' + order['key'][:10] if body['action'] == ORDER else ''})"
         )
     lines = [
-        f"{body['account']}   {what}, decided for the close of {session_date(body['ts'])}",
+        f"{body['account']:<8} {what}, decided for the close of {session_date(body['ts'])}",
         f"reason   {body['reason']}",
         *_signal_lines(body),
         _limits_line(_checks(body)),
@@ -203,7 +203,7 @@ def _checks(body: Mapping[str, Any]) -> list[Check]:
     return [Check(**check) for check in body["verdict"]["checks"]]
 
 
-def _trade_view(result: TradeResult) -> View:
+def _trade_view(result: TradeResult, *, dry_run: bool) -> View:
     order = _order_of(result)
     fill = _fill_of(result, order)
     row: dict[str, Any] = {
@@ -226,24 +226,35 @@ def _trade_view(result: TradeResult) -> View:
         state = result.existing.state
         lines = [f"already placed as {result.existing.order.id} ({state}); nothing sent"]
         lines += ["for another order on the same bar: --client-id NAME"]
-    lines += [*fill_lines(result.fills), *_ending(result)]
+    lines += [*fill_lines(result.fills), *_ending(result, dry_run=dry_run)]
     data = dict(row)
     if result.decision is not None:
         data["checks"] = [check_row(check) for check in result.decision.verdict.checks]
     return View(schema="algotrade.trade/1", data=[data], rows=[row], above=lines)
 
 
-def _ending(result: TradeResult) -> list[str]:
+def _ending(result: TradeResult, *, dry_run: bool) -> list[str]:
     """Tell what is now true, and what to type next."""
+    order = _order_of(result)
+    waiting = []
+    if order is not None and not dry_run and _is_waiting(result, order):
+        waiting = [f"waiting  for the first price after {iso(order.placed_at)}"]
     symbol = _symbol_of(result)
     held = format_quantity(result.portfolio.held(symbol))
-    lines = [f"now      {symbol} {held}, cash ${result.portfolio.cash / 1e6:,.2f}"]
+    lines = [*waiting, f"now      {symbol} {held}, cash ${result.portfolio.cash / 1e6:,.2f}"]
     if result.clock is not None:
         lines.append(f"time     moved to the close of {result.clock.session}")
-    order = _order_of(result)
-    if order is not None:
+    if dry_run:
+        lines.append("dry run: nothing was written")
+    elif order is not None:
         lines.append(f"next: algotrade why {order.id}")
     return lines
+
+
+def _is_waiting(result: TradeResult, order: Order) -> bool:
+    if result.existing is not None and result.existing.state not in OPEN_STATES:
+        return False
+    return _fill_of(result, order) is None
 
 
 def _body(decision: Decision) -> dict[str, Any]:
@@ -319,11 +330,20 @@ def _tell_refusal(run: Run, result: TradeResult) -> None:
         return
     run.out.say(decision.reason)
     largest = decision.verdict.max_quantity
-    whole = largest // NANOS * NANOS or largest
     if largest:
-        run.out.say(f"the largest order that would pass: --qty {format_quantity(whole)}")
+        whole = largest // NANOS * NANOS or largest
+        passing = whole + _target_before(decision)
+        run.out.say(f"the largest order that would pass: --qty {format_quantity(passing)}")
     if any(check.id == "R01" for check in decision.verdict.breaches):
-        run.out.say("lift the halt with: algotrade risk reset --reason TEXT")
+        run.out.say("who halted and why: algotrade risk; lift: algotrade risk reset --reason TEXT")
+
+
+def _target_before(decision: Decision) -> int:
+    """Give what --qty counts besides the order: without --side it says what to hold."""
+    buys = decision.order is not None and decision.order.side == BUY
+    if decision.policy.side is not None or not buys:
+        return 0
+    return max(0, decision.held) + max(0, decision.working)
 
 
 def _read_side(text: str | None) -> str | None:

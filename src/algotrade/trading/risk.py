@@ -151,7 +151,7 @@ def _exposure_checks(
             exempt=reducing,
         ),
         _check(
-            "R12.gross",
+            "R12",
             "gross exposure",
             "bps",
             _bps_of_equity(gross, equity),
@@ -159,7 +159,7 @@ def _exposure_checks(
             exempt=reducing,
         ),
         _check(
-            "R12.cash", "cash needed", "usd", needed, max(0, state.portfolio.cash), exempt=reducing
+            "R12c", "cash needed", "usd", needed, max(0, state.portfolio.cash), exempt=reducing
         ),
         _check("R13", "sold short", "shares", short, 0),
     )

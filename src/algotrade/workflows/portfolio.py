@@ -69,6 +69,7 @@ def move_cash(ws: Workspace, kind: str, amount: int, note: str) -> PortfolioResu
     """Book a deposit or a withdrawal; `amount` positive micro-dollars."""
     account_record(ws)
     with account_lock(ws), immediate(ws.db):
+        journal.verify_chain(ws.db, ws.account)
         entries = journal.load_entries(ws.db, ws.account)
         cash = replay(entries).cash
         if kind == WITHDRAWAL and amount > cash:
@@ -85,8 +86,9 @@ def move_cash(ws: Workspace, kind: str, amount: int, note: str) -> PortfolioResu
 
 
 def list_trades(ws: Workspace) -> list[TradeLine]:
-    """List the account's fills, oldest first."""
+    """List the account's fills, oldest first; the hash chain is checked first."""
     account_record(ws)
+    journal.verify_chain(ws.db, ws.account)
     return [
         TradeLine(
             order_id=entry.ref[:KEY_SHOWN],

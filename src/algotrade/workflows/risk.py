@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from algotrade.config import Settings
     from algotrade.trading.state import TradingState
 
+HALT_WAIT_SECONDS = 1.0  # the file halts already; nobody waits for a store that is busy
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskResult:
@@ -68,7 +70,7 @@ def write_halt_file(settings: Settings, reason: str) -> None:
 
 def record_halt(ws: Workspace, reason: str) -> None:
     """Record a person's halt in the store, beside the file that already stops trading."""
-    with immediate(ws.db):
+    with immediate(ws.db, wait_s=HALT_WAIT_SECONDS):
         journal.save_halt(ws.db, ws.account, ts=ws.clock.now(), kind="halt", reason=reason)
 
 

@@ -26,9 +26,12 @@ def load_state(
 ) -> TradingState:
     """Rebuild the account's state from the store, with prices of what it has a stake in.
 
+    The ledger's hash chain is checked first: nothing is decided on a changed one.
+
     now: instant whose session's loss is counted; without it, the session of the newest mark.
     until: for each symbol the newest bar to take a price from; without it, the newest there is.
     """
+    journal.verify_chain(ws.db, ws.account)
     entries = journal.load_entries(ws.db, ws.account)
     waiting = journal.open_orders(ws.db, ws.account)
     marks = journal.load_marks(ws.db, ws.account)

@@ -1,0 +1,73 @@
+"""Bars for people: as traded or adjusted, resampled, as they were known then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from algotrade.bars import Bars, adjusted
+from algotrade.domain.timeframes import stored_base
+from algotrade.domain.times import DAY, HOUR, parse_date, parse_instant, to_day
+from algotrade.store import bars as bar_store
+from algotrade.workflows.models import no_bars
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from algotrade.workflows.context import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarsRequest:
+    """Which bars: sessions [start, end], the last `tail` of them, as known at `as_of`."""
+
+    symbol: str
+    timeframe: str = "1d"
+    start: date | None = None
+    end: date | None = None
+    tail: int | None = None
+    as_of: int | None = None
+    adjust: bool = False
+
+
+def read_as_of(text: str) -> int:
+    """Read --as-of: an instant with a zone, or a date, which means the end of that session's day."""
+    if "T" in text or " " in text:
+        return parse_instant(text, field="--as-of")
+    return _end_of(parse_date(text, field="--as-of"))
+
+
+def get_bars(ws: Workspace, request: BarsRequest) -> Bars:
+    """Load bars as asked; the share basis of adjusted ones is that of the last bar."""
+    stored = stored_base(request.timeframe)
+    exact = stored == request.timeframe and request.start is None
+    bars = bar_store.load_bars(
+        ws.db,
+        ws.source,
+        request.symbol,
+        stored,
+        after=None if request.start is None else _end_of(request.start) - DAY,
+        until=_until(ws, request),
+        last=request.tail if exact else None,
+        known_at=request.as_of,
+    )
+    if not len(bars):
+        raise no_bars(ws, request.symbol)
+    if stored != request.timeframe:
+        from algotrade.market.resample import resample
+
+        calendar = ws.calendar(bars.ts_close[0] - 10 * DAY)
+        bars = resample(bars, request.timeframe, calendar, now=request.as_of or ws.clock.now())
+    if request.tail is not None:
+        bars = bars.slice(max(0, len(bars) - request.tail), len(bars))
+    return adjusted(bars) if request.adjust else bars
+
+
+def _until(ws: Workspace, request: BarsRequest) -> int | None:
+    bounds = [ts for ts in (request.as_of, request.end and _end_of(request.end)) if ts]
+    return min(bounds) if bounds else None
+
+
+def _end_of(session: date) -> int:
+    """Give the last instant that belongs to a session's date: midnight five hours behind UTC."""
+    return (to_day(session) + 1) * DAY + 5 * HOUR - 1
