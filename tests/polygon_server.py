@@ -8,44 +8,39 @@ from __future__ import annotations
 import argparse
 import base64
 import gzip
-import json
 import random
 import re
 import socket
-import struct
 import sys
 import threading
-import zlib
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 from algotrade.domain.times import to_date
 from algotrade.market.calendar import exchange_calendar
+from polygon_faults import ERRORS, EVERY, GZIP, SPOIL, VENDOR, WIRE, Fault, Row, encoded, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-Row = dict[str, Any]
+__all__ = ["EVERY", "KEY", "Fault", "PolygonServer", "Row", "midnight_ms"]
+
 KEY = "test-key-9f3b2c"
-VENDOR = "https://api.polygon.io"
 DAY_MS = 86_400_000
-EVERY = range(1, 1_000_000)
+MINUTE_MS = 60_000
 
 _NEW_YORK = ZoneInfo("America/New_York")
-_BARS = re.compile(r"/v2/aggs/ticker/([^/]+)/range/1/day/([^/]+)/([^/]+)")
+_BARS = re.compile(r"/v2/aggs/ticker/([^/]+)/range/1/(day|minute)/([^/]+)/([^/]+)")
 _ACTIONS = re.compile(r"/(stocks/v1|v3/reference)/(splits|dividends)")
-_GZIP = (("Content-Encoding", "gzip"),)
-_TOO_OLD = "Your plan doesn't include this data timeframe. Please upgrade your plan."
-_ERRORS = {
-    401: {"status": "ERROR", "error": "Unknown API Key"},
-    403: {"status": "NOT_AUTHORIZED", "message": _TOO_OLD},
-    404: {"status": "NOT_FOUND", "message": "Not found"},
-    429: {"status": "ERROR", "error": "You've exceeded the maximum requests per minute"},
-}
+_OF_TICKER = (
+    (re.compile(r"/v2/aggs/ticker/([^/]+)/prev"), "previous"),
+    (re.compile(r"/v3/reference/tickers/([^/]+)"), "details"),
+    (re.compile(r"/v2/snapshot/locale/us/markets/stocks/tickers/([^/]+)"), "snapshot"),
+    (re.compile(r"/v2/last/trade/([^/]+)"), "trade"),
+)
 
 
 def midnight_ms(day: date) -> int:
@@ -56,39 +51,54 @@ def midnight_ms(day: date) -> int:
 def plausible_bars(count: int, *, seed: int = 1, last: date = date(2026, 11, 20)) -> list[Row]:
     """Make the daily bars of the `count` XNYS sessions that end on `last`."""
     chance = random.Random(seed)  # noqa: S311 -- prices, not secrets
-    sessions = exchange_calendar(last - timedelta(days=10 + 2 * count), last).day[-count:]
     close, rows = 100.0, []
-    for day in sessions:
+    for day in _sessions(count, last):
         opened = round(close * chance.uniform(0.99, 1.01), 2)
         close = round(opened * chance.uniform(0.97, 1.031), 2)
         high = round(max(opened, close) * chance.uniform(1, 1.01), 2)
         low = round(min(opened, close) * chance.uniform(0.99, 1), 2)
         volume = round(chance.uniform(1e6, 9e7), 6)
         prices = {"o": opened, "c": close, "h": high, "l": low, "vw": round((high + low) / 2, 4)}
-        t = midnight_ms(to_date(day))
+        t = midnight_ms(day)
         rows.append({"v": volume, **prices, "t": t, "n": chance.randrange(10_000, 900_000)})
     return rows
+
+
+def plausible_minutes(
+    sessions: int,
+    *,
+    seed: int = 1,
+    last: date = date(2026, 11, 20),
+    first_minute: int = 9 * 60 + 30,
+    count: int = 390,
+) -> list[Row]:
+    """Make the minute bars of the XNYS sessions that end on `last`.
+
+    first_minute: of each day, in New York. count: minutes a day, none of them missing.
+    """
+    chance = random.Random(seed)  # noqa: S311 -- prices, not secrets
+    cents, rows = 10_000, []
+    for day in _sessions(sessions, last):
+        begin = midnight_ms(day) + first_minute * MINUTE_MS
+        for minute in range(count):
+            opened = max(100, cents + chance.randint(-2, 2))
+            cents = max(100, opened + chance.randint(-9, 9))
+            high, low = max(opened, cents) + chance.randint(0, 3), min(opened, cents)
+            prices = {"o": opened / 100, "c": cents / 100, "h": high / 100, "l": low / 100}
+            volume, trades = chance.randint(1, 9_000_000) / 100, chance.randint(1, 999)
+            t = begin + minute * MINUTE_MS
+            rows.append({"v": volume, "vw": high / 100, **prices, "t": t, "n": trades})
+    return rows
+
+
+def _sessions(count: int, last: date) -> list[date]:
+    days = exchange_calendar(last - timedelta(days=10 + 2 * count), last).day[-count:]
+    return [to_date(day) for day in days]
 
 
 class Call(NamedTuple):
     target: str
     headers: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """What goes wrong: a name of `_SPOIL` or `_WIRE` or an HTTP status, at these calls (from 1).
-
-    value: the Retry-After of a 429, the base of foreign_next, an error's words, a reply.
-    """
-
-    kind: str
-    calls: Container[int] = EVERY
-    where: Callable[[str], bool] = bool
-    value: str = ""
-
-    def hits(self, number: int, target: str) -> bool:
-        return number in self.calls and self.where(target)
 
 
 class PolygonServer:
@@ -98,16 +108,24 @@ class PolygonServer:
         self,
         bars: Mapping[str, Sequence[Row]] | None = None,
         *,
+        minutes: Mapping[str, Sequence[Row]] | None = None,
         splits: Sequence[Row] = (),
         dividends: Sequence[Row] = (),
+        tickers: Sequence[Row] = (),
+        snapshots: Mapping[str, Row] | None = None,
+        trades: Mapping[str, Row] | None = None,
+        market: Row | None = None,
+        holidays: Sequence[Row] = (),
         page_size: int = 50_000,
         faults: Sequence[Fault] = (),
         key: str = KEY,
         status: str = "OK",
         port: int = 0,
     ) -> None:
-        self.bars = dict(bars or {})
+        self.bars, self.minutes = dict(bars or {}), dict(minutes or {})
         self.actions = {"splits": splits, "dividends": dividends}
+        self.tickers, self.snapshots, self.trades = tickers, snapshots or {}, trades or {}
+        self.market, self.holidays = market, holidays
         self.page_size, self.faults, self.key, self.status = page_size, faults, key, status
         self.calls: list[Call] = []
         self.closing = threading.Event()
@@ -131,20 +149,32 @@ class PolygonServer:
         self.http.socket.close()
         self.http.cut_all()
 
-    def answer(self, target: str) -> tuple[int, Row]:
+    def answer(self, target: str) -> tuple[int, Any]:
+        """Give the status and the JSON of an answer without a fault."""
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query))
         if "cursor" in query:
             query |= dict(parse_qsl(base64.b64decode(query["cursor"]).decode()))
-        if found := _BARS.fullmatch(parts.path):
-            return 200, self._bars(found[1], found[2], found[3], query)
-        if found := _ACTIONS.fullmatch(parts.path):
-            return 200, self._actions(parts.path, found[2], query)
-        return 404, dict(_ERRORS[404])
+        found: object = None
+        if asked := _BARS.fullmatch(parts.path):
+            found = self._bars(asked[1], asked[2], asked[3], asked[4], query)
+        elif asked := _ACTIONS.fullmatch(parts.path):
+            found = self._actions(parts.path, asked[2], query)
+        elif parts.path == "/v3/reference/tickers":
+            found = self._list(query)
+        elif parts.path == "/v1/marketstatus/now":
+            found = self.market
+        elif parts.path == "/v1/marketstatus/upcoming":
+            found = list(self.holidays)
+        for pattern, kind in _OF_TICKER:
+            if asked := pattern.fullmatch(parts.path):
+                found = self._of_ticker(unquote(asked[1]), kind, query)
+        return (404, ERRORS[404]) if found is None else (200, found)
 
-    def _bars(self, symbol: str, start: str, end: str, query: dict[str, str]) -> Row:
+    def _bars(self, symbol: str, unit: str, start: str, end: str, query: dict[str, str]) -> Row:
         first, stop = _moment(start), _moment(end) + DAY_MS
-        rows = [row for row in self.bars.get(symbol, ()) if first <= row["t"] < stop]
+        known = self.bars if unit == "day" else self.minutes
+        rows = [row for row in known.get(symbol, ()) if first <= row["t"] < stop]
         size = min(int(query.get("limit", "5000")), self.page_size)
         page, rest = rows[:size], rows[size:]
         counts = dict.fromkeys(("queryCount", "resultsCount", "count"), len(page))
@@ -153,7 +183,7 @@ class PolygonServer:
         if page:
             body["results"] = page
         if rest:
-            path = f"/v2/aggs/ticker/{symbol}/range/1/day/{rest[0]['t']}/{end}"
+            path = f"/v2/aggs/ticker/{symbol}/range/1/{unit}/{rest[0]['t']}/{end}"
             body["next_url"] = _next_url(path, query, ("limit", "sort", "adjusted"))
         return body
 
@@ -166,6 +196,33 @@ class PolygonServer:
             query["skip"] = str(skip + size)
             body["next_url"] = _next_url(path, query, ("ticker", "limit", "skip"))
         return body
+
+    def _list(self, query: dict[str, str]) -> Row:
+        active = query.get("active", "true") == "true"
+        rows = [
+            row
+            for row in self.tickers
+            if row["ticker"] == query.get("ticker") and row["active"] is active
+        ]
+        return {"status": self.status, "count": len(rows), "results": rows}
+
+    def _of_ticker(self, symbol: str, kind: str, query: dict[str, str]) -> Row | None:
+        """Answer for one ticker; delisted ones have no details, as with the vendor."""
+        head: Row = {"status": self.status, "request_id": "31d59dda"}
+        if kind == "previous":
+            rows = [row | {"T": symbol} for row in self.bars.get(symbol, ())[-1:]]
+            close = [row | {"t": row["t"] + 16 * 60 * MINUTE_MS} for row in rows]
+            adjusted = query.get("adjusted", "true") == "true"
+            counts = dict.fromkeys(("queryCount", "resultsCount", "count"), len(close))
+            return head | {"ticker": symbol, "adjusted": adjusted, "results": close, **counts}
+        if kind == "details":
+            rows = [row for row in self.tickers if row["ticker"] == symbol and row["active"]]
+            return head | {"results": rows[0]} if rows else None
+        known, name = {
+            "snapshot": (self.snapshots, "ticker"),
+            "trade": (self.trades, "results"),
+        }[kind]
+        return head | {name: known[symbol]} if symbol in known else None
 
 
 def _moment(text: str) -> int:
@@ -199,6 +256,7 @@ class _Listener(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each body waits 40 ms for the headers' receipt
     server: _Listener
 
     def setup(self) -> None:
@@ -211,34 +269,32 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None: ...
 
+    @property
+    def closing(self) -> threading.Event:
+        return self.server.owner.closing
+
+    def die(self) -> None:
+        self.server.owner.die()
+
     def do_GET(self) -> None:
         owner = self.server.owner
         with owner.lock:
             owner.calls.append(Call(self.path, dict(self.headers.items())))
             number = len(owner.calls)
         if self.headers.get("Authorization") != f"Bearer {owner.key}":
-            self.send(401, _body(_ERRORS[401]))
+            self.send(401, encoded(ERRORS[401]))
             return
         status, answer = owner.answer(self.path)
         fault = next((f for f in owner.faults if f.hits(number, self.path)), None)
         if fault is None:
-            self.send(status, gzip.compress(_body(answer)), _GZIP)
+            self.send(status, gzip.compress(encoded(answer), 1), GZIP)
         elif fault.kind.isdigit():
-            self.refuse(fault)
-        elif fault.kind in _WIRE:
-            _WIRE[fault.kind](self, _body(answer))
+            refuse(self, fault)
+        elif fault.kind in WIRE:
+            WIRE[fault.kind](self, encoded(answer), fault.value)
         else:
-            self.send(status, _SPOIL[fault.kind](answer, self.path, fault.value))
-
-    def refuse(self, fault: Fault) -> None:
-        status = int(fault.kind)
-        body = _ERRORS.get(status, {"status": "ERROR", "error": "Internal error"})
-        headers: tuple[tuple[str, str], ...] = ()
-        if fault.value and status == 429:
-            headers = (("Retry-After", fault.value),)
-        elif fault.value:
-            body = {"status": "ERROR", "error": fault.value}
-        self.send(status, _body(body), headers)
+            status = 200 if fault.kind == "reply" else status
+            self.send(status, SPOIL[fault.kind](answer, self.path, fault.value))
 
     def send(
         self,
@@ -257,113 +313,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _body(answer: Row) -> bytes:
-    return json.dumps(answer).encode()
-
-
-def _foreign_next(answer: Row, value: str) -> Row:
-    parts = urlsplit(answer["next_url"])
-    return answer | {"next_url": f"{value}{parts.path}?{parts.query}&apiKey=stolen"}
-
-
-def _nan(answer: Row) -> Row:
-    first, *others = answer["results"]
-    return answer | {"results": [first | {"c": float("nan")}, *others]}
-
-
-# faults that spoil the body of an answer: (answer, target, value) -> body
-_SPOIL: dict[str, Callable[[Row, str, str], bytes]] = {
-    "reply": lambda _a, _t, value: value.encode(),
-    "truncate": lambda answer, _t, _v: _body(answer)[: len(_body(answer)) // 2],
-    "html": lambda _a, _t, _v: b"<html><title>\x1b[31mproxy\x9b login</title></html>",
-    "list": lambda answer, _t, _v: json.dumps([answer]).encode(),
-    "deep": lambda _a, _t, _v: b'{"status":"OK","results":' + b"[" * 100_000,
-    "huge_number": lambda _a, _t, _v: b'{"status":"OK","results":' + b"9" * 5_000 + b"}",
-    "not_utf8": lambda _a, _t, _v: b'{"status":"OK\xff"}',
-    "error_body": lambda _a, _t, value: _body({"status": value or "ERROR", "error": "broken"}),
-    "no_status": lambda answer, _t, _v: _body(answer | {"status": None}),
-    "wrong_ticker": lambda answer, _t, _v: _body(answer | {"ticker": "EVIL"}),
-    "adjusted": lambda answer, _t, _v: _body(answer | {"adjusted": True}),
-    "nan": lambda answer, _t, _v: _body(_nan(answer)),
-    "unsorted": lambda answer, _t, _v: _body(answer | {"results": answer["results"][::-1]}),
-    "short_count": lambda answer, _t, _v: _body(answer | {"results": answer["results"][:-1]}),
-    "empty_page": lambda answer, _t, _v: _body(
-        answer | {"results": [], "resultsCount": 0, "count": 0}
-    ),
-    "endless_next": lambda answer, target, _v: _body(answer | {"next_url": VENDOR + target}),
-    "fresh_next": lambda answer, target, _v: _body(answer | {"next_url": f"{VENDOR}{target}&n=1"}),
-    "foreign_next": lambda answer, _t, value: _body(_foreign_next(answer, value)),
-    "bad_next": lambda answer, _t, _v: _body(answer | {"next_url": "https://[evil"}),
-}
-
-
-# faults of the wire: (handler, body) -> None; the table is below them
-
-
-def _reset(handler: _Handler, _body: bytes) -> None:
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    handler.close_connection = True
-
-
-def _short(handler: _Handler, body: bytes) -> None:
-    handler.send(200, body[: len(body) // 2], length=len(body))
-    handler.close_connection = True
-
-
-def _drip(handler: _Handler, data: bytes) -> None:
-    for byte in data:
-        if handler.server.owner.closing.wait(0.02):
-            break
-        handler.wfile.write(bytes([byte]))
-    handler.close_connection = True
-
-
-def _slow_drip(handler: _Handler, body: bytes) -> None:
-    handler.send(200, b"", length=len(body))
-    _drip(handler, body)
-
-
-def _slow_headers(handler: _Handler, _body: bytes) -> None:
-    _drip(handler, b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1_000)
-
-
-def _hang(handler: _Handler, _body: bytes) -> None:
-    handler.server.owner.closing.wait(60)
-    handler.close_connection = True
-
-
-def _gzip_bomb(handler: _Handler, _body: bytes) -> None:
-    pack = zlib.compressobj(wbits=31)
-    bomb = b"".join(pack.compress(bytes(1 << 20)) for _ in range(64)) + pack.flush()
-    handler.send(200, bomb, _GZIP)
-
-
-def _cut_gzip(handler: _Handler, body: bytes) -> None:
-    handler.send(200, gzip.compress(body)[:-4], _GZIP)
-
-
-def _die(handler: _Handler, _body: bytes) -> None:
-    handler.server.owner.die()
-    handler.close_connection = True
-
-
-_WIRE: dict[str, Callable[[_Handler, bytes], None]] = {
-    "reset": _reset,
-    "short": _short,
-    "slow_drip": _slow_drip,
-    "slow_headers": _slow_headers,
-    "hang": _hang,
-    "gzip_bomb": _gzip_bomb,
-    "cut_gzip": _cut_gzip,
-    "die": _die,
-}
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--bars", type=int, default=500)
+    parser.add_argument("--bars", type=int, default=500, help="daily bars of each symbol")
+    parser.add_argument("--minutes", type=int, default=0, help="sessions with 390 minute bars each")
     parser.add_argument("--page-size", type=int, default=250)
     parser.add_argument("--symbol", nargs="+", default=["AAPL"])
     parser.add_argument("--last", type=date.fromisoformat, default=yesterday, help="last session")
@@ -380,12 +335,18 @@ def main() -> None:
     for text in given.fault:
         kind, _, call = text.partition("@")
         faults.append(Fault(kind=kind, calls={int(call)} if call else EVERY))
-    rows = {
-        symbol: plausible_bars(given.bars, seed=seed, last=given.last)
-        for seed, symbol in enumerate(given.symbol, start=1)
-    }
+    daily, minutes = {}, {}
+    for seed, symbol in enumerate(given.symbol, start=1):
+        daily[symbol] = plausible_bars(given.bars, seed=seed, last=given.last)
+        if given.minutes:
+            minutes[symbol] = plausible_minutes(given.minutes, seed=seed, last=given.last)
     with PolygonServer(
-        rows, page_size=given.page_size, faults=faults, key=given.key, port=given.port
+        daily,
+        minutes=minutes,
+        page_size=given.page_size,
+        faults=faults,
+        key=given.key,
+        port=given.port,
     ) as server:
         sys.stdout.write(f"{server.base} key {given.key}; Ctrl-C ends it\n")
         sys.stdout.flush()

@@ -13,19 +13,14 @@ import pytest
 
 from algotrade.bars import COLUMNS, Finding
 from algotrade.domain.actions import Dividend, Split
+from algotrade.store.actions import load_dividends, load_splits, save_dividends, save_splits
 from algotrade.store.bars import (
     SaveReport,
     SeriesSummary,
-    covered,
     find_series,
     load_bars,
-    load_dividends,
-    load_splits,
     save_bars,
-    save_coverage,
-    save_dividends,
     save_rejected,
-    save_splits,
     series_id,
     stored_symbols,
     summaries,
@@ -180,33 +175,6 @@ def test_bars_that_cannot_be_are_refused_by_the_file_itself(
 def test_a_bar_must_last(db: sqlite3.Connection) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
         save(db, with_values(bars_of([D]), "ts_open", closes(0)), 1)
-
-
-# coverage
-
-
-@pytest.mark.parametrize(
-    ("spans", "expected"),
-    [
-        ([], None),
-        ([(5, 9)], (5, 9)),
-        ([(5, 9), (10, 12)], (5, 12)),  # they touch
-        ([(10, 12), (5, 9)], (5, 12)),
-        ([(5, 9), (11, 12)], (5, 9)),  # day 10 was never asked
-        ([(5, 20), (6, 7), (21, 22)], (5, 22)),
-        ([(5, 9), (11, 12), (9, 10)], (5, 12)),
-        ([(5, 5), (5, 5)], (5, 5)),
-    ],
-)
-def test_coverage_is_the_unbroken_span_from_the_first_day(
-    db: sqlite3.Connection, spans: list[tuple[int, int]], expected: tuple[int, int] | None
-) -> None:
-    ident = series_id(db, "sample", "AAPL", "1d")
-    other = series_id(db, "sample", "MSFT", "1d")
-    save_coverage(db, other, first_day=1, last_day=99, asked_at=1, bars=0)
-    for first, last in spans:
-        save_coverage(db, ident, first_day=first, last_day=last, asked_at=1, bars=0)
-    assert covered(db, ident) == expected
 
 
 def test_a_bar_set_aside_is_kept_once_with_its_reason(db: sqlite3.Connection) -> None:

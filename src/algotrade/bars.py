@@ -10,6 +10,7 @@ from array import array
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from algotrade.domain.money import divide_half_even
 from algotrade.domain.times import session_day, to_day
 
 if TYPE_CHECKING:
@@ -110,3 +111,43 @@ def from_rows(
     columns = [array("q", values) for values in zip(*rows, strict=True)]
     named = dict(zip(COLUMNS, columns, strict=True)) if columns else {}
     return Bars(source=source, symbol=symbol, timeframe=timeframe, splits=splits, **named)
+
+
+def adjusted(bars: Bars) -> Bars:
+    """Give split-adjusted bars in the share basis of the last bar.
+
+    Prices are rounded half-even to the micro-dollar, volumes to the micro-share.
+    """
+    factors = _split_factors(bars)
+
+    def scaled(name: str) -> array[int]:
+        cells = zip(bars.column(name), factors, strict=True)
+        return array("q", (divide_half_even(x * old, new) for x, (old, new) in cells))
+
+    volumes = zip(bars.volume, factors, strict=True)
+    return replace(
+        bars,
+        open=scaled("open"),
+        high=scaled("high"),
+        low=scaled("low"),
+        close=scaled("close"),
+        volume=array("q", (divide_half_even(x * new, old) for x, (old, new) in volumes)),
+        splits=(),
+    )
+
+
+def _split_factors(bars: Bars) -> list[tuple[int, int]]:
+    """Give for each bar how many old shares are how many of the last bar's."""
+    factors = []
+    old = new = 1
+    later = [split for split in bars.splits if len(bars) and _is_within(split, bars)]
+    for ts_open in reversed(bars.ts_open):
+        while later and session_day(ts_open) < to_day(later[-1].ex_date):
+            split = later.pop()
+            old, new = old * split.split_from, new * split.split_to
+        factors.append((old, new))
+    return factors[::-1]
+
+
+def _is_within(split: Split, bars: Bars) -> bool:
+    return to_day(split.ex_date) <= session_day(bars.ts_open[-1])

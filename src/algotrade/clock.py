@@ -41,3 +41,8 @@ def monotonic() -> float:
 def sleep(seconds: float) -> None:
     """Wait."""
     time.sleep(seconds)
+
+
+def local_time(seconds_ahead: float) -> str:
+    """Give the wall-clock time so many seconds from now, as a person here reads it."""
+    return time.strftime("%H:%M:%S", time.localtime(time.time() + seconds_ahead))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FILE_NAME = "algotrade.toml"
 HALT_FILE = "HALT"
 WATCHLISTS = "watchlists"
-SOURCES = ("auto", "sample", "polygon")
+SOURCES = ("auto", "sample", "polygon", "csv")
 MODEL_KINDS = ("auto", "logit", "rf")
 FORMATS = ("auto", "table", "tsv", "csv", "json", "jsonl")
 KEY_VARIABLES = ("MASSIVE_API_KEY", "POLYGON_API_KEY")
@@ -44,7 +44,7 @@ class Setting(NamedTuple):
 
 
 SETTINGS = (
-    Setting("source", "source", "auto", "market data: auto, sample or polygon"),
+    Setting("source", "source", "auto", "market data: auto, sample, polygon or csv"),
     Setting("api_base", "url", "https://api.polygon.io", "where the Polygon API answers"),
     Setting("key_file", "text", "", "file with the API key, mode 0600"),
     Setting("rate", "count", "5", "API calls a minute, 0 for no pacing"),

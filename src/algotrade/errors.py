@@ -25,6 +25,7 @@ EXIT_OK = 0
 EXIT_BUG = 1
 EXIT_REFUSED = 3
 EXIT_HALTED = 4
+EXIT_DATA = 5
 EXIT_WARNING = 20
 EXIT_INTERRUPTED = 130
 EXIT_PIPE = 141
@@ -67,7 +68,7 @@ class HaltedError(AlgotradeError):
 class DataError(AlgotradeError):
     """Market data is missing, stale, invalid or of another source."""
 
-    exit_code = 5
+    exit_code = EXIT_DATA
     kind = "data"
 
 

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from algotrade.cli.output import Column, View
-from algotrade.cli.run import Run, command, new_app
+from algotrade.cli.run import Run, command, new_app, with_settings
 from algotrade.cli.views import fill_lines, money
+from algotrade.clock import local_time
 from algotrade.domain.symbols import parse_symbol
+from algotrade.domain.timeframes import parse_timeframe
 from algotrade.domain.times import iso, parse_date
-from algotrade.errors import InputError, shown
+from algotrade.errors import EXIT_DATA, EXIT_OK, InputError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from algotrade.workflows.fetch import FetchReport, FetchResult
+    from algotrade.market.source import PlannedCall
+    from algotrade.workflows.fetch import FetchReport, FetchResult, Progress
     from algotrade.workflows.sample_clock import ClockReport
 
 APPS = {"fetch": new_app(), "clock": new_app(invoke_without_command=True)}
@@ -64,19 +67,70 @@ def fetch(
         typer.Argument(help="Symbols, @watchlist or - for stdin; none: all stored."),
     ] = None,
     start: Annotated[str | None, typer.Option("--from", help="First session, YYYY-MM-DD.")] = None,
+    timeframe: Annotated[str, typer.Option("--timeframe", help="1d or 1m.")] = "1d",
+    full: Annotated[
+        bool, typer.Option("--full", help="Ask for everything again, and compare.")
+    ] = False,
+    gaps: Annotated[
+        bool, typer.Option("--gaps", help="Ask again for sessions without a bar.")
+    ] = False,
+    rate: Annotated[
+        str | None, typer.Option("--rate", help="API calls a minute, 0 for no pacing.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Show the calls; ask and write nothing.")
+    ] = False,
 ) -> None:
-    """Bring daily bars, splits and dividends into the store; only what is missing is asked."""
+    """Bring bars, splits and dividends into the store; only what is missing is asked for."""
     from algotrade.workflows.fetch import fetch as fetch_workflow
+    from algotrade.workflows.fetch import plan_calls
+    from algotrade.workflows.fetch_plan import FetchRequest
 
-    wanted = read_symbols(run, symbols or [])
-    first = None if start is None else parse_date(start, field="--from")
-    with run.workspace(create=True) as ws, _progress(run, len(wanted)) as progress:
-        result = fetch_workflow(ws, wanted, start=first, progress=progress)
+    run = with_settings(run, {"rate": rate})
+    request = FetchRequest(
+        symbols=tuple(read_symbols(run, symbols or [])),
+        timeframe=parse_timeframe(timeframe),
+        start=None if start is None else parse_date(start, field="--from"),
+        full=full,
+        gaps=gaps,
+    )
+    if dry_run:
+        with run.workspace() as ws:
+            run.out.emit(_plan_view(plan_calls(ws, request)))
+        return
+    with run.workspace(create=True) as ws, fetch_progress(run) as progress:
+        result = fetch_workflow(ws, request, progress=progress)
     for report in result.reports:
         _tell_findings(run, report)
-    run.out.emit(_fetch_view(result))
-    if any(report.rejected for report in result.reports):
-        raise typer.Exit(5)
+    for symbol, error in result.failures:
+        run.out.say(f"{symbol}: {error.message}" + (f" (try: {error.hint})" if error.hint else ""))
+    code = _fetch_code(result)
+    run.out.emit(_fetch_view(result), ok=code == EXIT_OK)
+    if code:
+        raise typer.Exit(code)
+
+
+def _fetch_code(result: FetchResult) -> int:
+    if result.failures:
+        return result.failures[0][1].exit_code
+    return EXIT_DATA if any(report.rejected for report in result.reports) else EXIT_OK
+
+
+def _plan_view(calls: list[tuple[str, PlannedCall]]) -> View:
+    rows = [{"symbol": name, "call": call.target, "pages": call.pages} for name, call in calls]
+    pages = sum(call.pages for _, call in calls)
+    total = f"{pages} calls at least" if calls else "no calls: this source is built in"
+    return View(
+        schema="algotrade.fetch-plan/1",
+        data=rows,
+        rows=rows,
+        columns=[
+            Column(title="symbol", cell=lambda row: str(row["symbol"]), right=False),
+            Column(title="pages", cell=lambda row: str(row["pages"])),
+            Column(title="call", cell=lambda row: str(row["call"]), right=False),
+        ],
+        below=[total],
+    )
 
 
 @APPS["clock"].callback()
@@ -119,19 +173,20 @@ def _fetch_view(result: FetchResult) -> View:
         {
             "symbol": report.symbol,
             "source": report.source,
-            "timeframe": "1d",
+            "timeframe": report.timeframe,
             "new": report.new,
             "changed": report.changed,
             "bars": report.bars,
             "from": report.first.isoformat(),
             "to": report.last.isoformat(),
+            "gaps": report.gaps,
             "actions": report.actions,
             "rejected": len(report.rejected),
             "delayed": report.delayed,
         }
         for report in result.reports
     ]
-    names = ("symbol", "new", "changed", "bars", "from", "to", "rejected")
+    names = ("symbol", "new", "changed", "bars", "from", "to", "gaps", "rejected")
     return View(
         schema="algotrade.fetch/1",
         data=rows,
@@ -140,12 +195,16 @@ def _fetch_view(result: FetchResult) -> View:
             Column(title=name, cell=_cell(name), right=name not in {"symbol", "from", "to"})
             for name in names
         ],
-        below=[*fill_lines(result.fills), "next: algotrade train"],
+        below=fill_lines(result.fills),
     )
 
 
 def _cell(name: str) -> Callable[[Any], str]:
-    return lambda row: f"{row[name]:,}" if isinstance(row[name], int) else str(row[name])
+    def cell(row: Any) -> str:  # noqa: ANN401  a row
+        value = row[name]
+        return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+    return cell
 
 
 def _clock_view(report: ClockReport) -> View:
@@ -174,18 +233,35 @@ def _clock_view(report: ClockReport) -> View:
 
 
 @contextlib.contextmanager
-def _progress(run: Run, total: int) -> Iterator[Callable[[str], None]]:
-    """Show which symbol is being fetched, where somebody watches."""
-    if not run.progress or total < 2:
+def fetch_progress(run: Run) -> Iterator[Callable[[Progress], None]]:
+    """Show what is being fetched, what it waits for and when it will be done, to who watches."""
+    if not run.progress:
         yield lambda _: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as RichProgress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("fetch", total=total)
+    columns = (
+        TextColumn("fetch"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with RichProgress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
 
-        def step(symbol: str) -> None:
-            bar.update(task, advance=1, description=f"fetch {symbol}")
+        def show(step: Progress) -> None:
+            bar.update(
+                task, completed=step.done, total=step.total, description=progress_words(step)
+            )
 
-        yield step
+        yield show
+
+
+def progress_words(step: Progress) -> str:
+    """Tell what is asked, why it waits, and at what clock time it will be done."""
+    words = [step.doing, step.waiting]
+    if step.seconds_left > 1:
+        words.append(f"done about {local_time(step.seconds_left)}")
+    return "  ".join(word for word in words if word)

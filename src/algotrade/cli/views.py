@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from algotrade.domain.money import MICROS, NANOS, format_quantity, format_usd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from algotrade.domain.orders import Fill
     from algotrade.domain.risk import Check
@@ -73,3 +73,8 @@ def check_row(check: Check) -> dict[str, Any]:
         "headroom": number(check.headroom),
         "status": check.status,
     }
+
+
+def text_cell(name: str) -> Callable[[Mapping[str, Any]], str]:
+    """Give a column's cell function: the value as text, nothing where there is none."""
+    return lambda row: "" if row[name] is None else str(row[name])

@@ -21,22 +21,21 @@ from __future__ import annotations
 import json
 import math
 import re
-import socket
-import threading
-import unicodedata
 import weakref
 import zlib
-from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import urlencode
 
 from algotrade import clock
 from algotrade.errors import DataError, PlanError, ProviderError, SecretError, SettingsError, shown
+from algotrade.market.polygon_pacing import ACCOUNTS, HIGHEST_RATE, Account
+from algotrade.market.polygon_wire import Fuse, broken, fused_pool, make_client
+from algotrade.market.polygon_words import clean, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from algotrade.errors import AlgotradeError
 
@@ -44,10 +43,9 @@ JsonObject = dict[str, Any]
 DEFAULT_BASE = "https://api.polygon.io"
 DEFAULT_RATE = 5  # calls a minute, the free plan's
 
-_MINUTE = 60.0
 _BACK_OFF = (0.5, 1.0, 2.0)
 _LONGEST_WAIT = 120.0
-_HIGHEST_RATE = 6000
+_SHORT_WAIT = 1.0
 _BODY_LIMIT = 32 * 1024 * 1024  # bytes, after decompression
 _CHUNK = 64 * 1024
 _BASE = re.compile(r"(https?)://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?/?")
@@ -56,20 +54,6 @@ _KEY = re.compile(r"[\x21-\x7e]{1,256}")
 _KEY_HINT = "put a key of your account into MASSIVE_API_KEY or POLYGON_API_KEY"
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _AS_IT_COMES = dict.fromkeys(("retries", "redirect", "preload_content", "decode_content"), False)
-_UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # C0, C1, bidi, half surrogates, line separators
-
-
-def clean(text: str, limit: int = 200) -> str:
-    """Make a vendor's words fit for one line of a terminal: no controls, no bidi, cut."""
-    kept = "".join(c for c in text[: 10 * limit] if unicodedata.category(c) not in _UNPRINTABLE)
-    return kept if len(kept) <= limit else kept[:limit] + "..."
-
-
-def told(value: object) -> str:
-    """Quote a JSON value in a message; of a list or an object only the kind."""
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "a list"
-    return shown(value) if isinstance(value, str) else shown(str(value))[1:-1]
 
 
 class _Answer(NamedTuple):
@@ -77,74 +61,6 @@ class _Answer(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
     whole: bool  # the compressed body had its end and its checksum
-
-
-class _Pacer:
-    """The times of calls to one base, past and reserved."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._calls: deque[float] = deque(maxlen=_HIGHEST_RATE)
-
-    def reserve(self, now: float, rate: int) -> float:
-        """Reserve the next call and give the seconds until it; any 60 s hold `rate` calls."""
-        with self._lock:
-            at = now
-            if rate and len(self._calls) >= rate:
-                at = max(now, self._calls[-rate] + _MINUTE)
-            self._calls.append(at)
-            return at - now
-
-    def minute_left(self, now: float) -> float:
-        """Give the seconds until the oldest call of the last minute is a minute old."""
-        with self._lock:
-            recent = [at for at in self._calls if at > now - _MINUTE]
-            return min(recent, default=now) + _MINUTE - now
-
-
-_PACERS: dict[str, _Pacer] = {}  # by base: the limit is the account's, whoever in the process calls
-
-
-class _Fuse:
-    """Cuts the wire at the deadline, wherever the other side stalls: handshake, headers, body.
-
-    Timeouts of a socket begin anew with each byte, so a slow drip passes them all.
-    """
-
-    def __init__(self) -> None:
-        self.blown = False
-        self._wire: socket.socket | None = None
-
-    def hold(self, wire: socket.socket) -> None:
-        """Take a second handle of a new connection; TLS detaches the first."""
-        self.drop()
-        self._wire = wire.dup()
-        if self.blown:
-            self._blow()
-
-    def drop(self) -> None:
-        """Give the handle back."""
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
-
-    @contextmanager
-    def burning(self, seconds: float) -> Iterator[None]:
-        """Cut the wire unless the block ends within that time."""
-        self.blown = False
-        timer = threading.Timer(seconds, self._blow)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def _blow(self) -> None:
-        self.blown = True
-        if self._wire is not None:
-            with suppress(OSError):
-                self._wire.shutdown(socket.SHUT_RDWR)
 
 
 class PolygonHttp:
@@ -160,6 +76,7 @@ class PolygonHttp:
         connect_timeout_s: float = 10.0,
         read_timeout_s: float = 30.0,
         announce: Callable[[str], None],
+        on_wait: Callable[[float, str], None] | None = None,
         sleep: Callable[[float], None] = clock.sleep,
         monotonic: Callable[[], float] = clock.monotonic,
     ) -> None:
@@ -167,24 +84,28 @@ class PolygonHttp:
 
         deadline_s: for one call with its retries and waits, from its first byte on; the wait for
         our own pacing before it does not count. rate_per_minute: 0 is no pacing.
+        on_wait: told the seconds and the reason before each wait of over a second; without it,
+        waits of over two seconds are announced as a line.
         """
         self._base = _checked_base(base)
         if not _KEY.fullmatch(key):
             what = "is missing" if not key.strip() else "has blanks or characters no key has"
             raise SecretError(f"the Polygon API key {what}", hint=_KEY_HINT)
-        if not 0 <= rate_per_minute <= _HIGHEST_RATE:
+        if not 0 <= rate_per_minute <= HIGHEST_RATE:
             raise SettingsError(
-                f"rate {rate_per_minute} is not between 0 and {_HIGHEST_RATE} calls a minute",
+                f"rate {rate_per_minute} is not between 0 and {HIGHEST_RATE} calls a minute",
                 hint="5 for the free plan, 0 for no limit",
             )
         self._rate = rate_per_minute
         self._deadline_s = deadline_s
         self._timeouts = (connect_timeout_s, read_timeout_s)
-        self._announce, self._sleep, self._monotonic = announce, sleep, monotonic
-        self._pacer = _PACERS.setdefault(self._base, _Pacer())
-        self._fuse = _Fuse()
-        self._client = _client(self._base, key)
-        self._pool = _fused_pool(self._client, self._base, self._fuse)
+        self._announce, self._on_wait = announce, on_wait
+        self._sleep, self._monotonic = sleep, monotonic
+        self.calls_made = 0
+        self._account = ACCOUNTS.setdefault(self._base, Account())
+        self._fuse = Fuse()
+        self._client = make_client(self._base, key)
+        self._pool = fused_pool(self._client, self._base, self._fuse)
         weakref.finalize(self, self._fuse.drop)
 
     def close(self) -> None:
@@ -192,9 +113,31 @@ class PolygonHttp:
         self._pool.close()
         self._fuse.drop()
 
+    @property
+    def refused(self) -> set[str]:
+        """What the plan of this account refused so far, in words of whoever asks; shared."""
+        return self._account.refused
+
+    def eta(self, calls_left: int) -> float:
+        """Give the seconds that pacing alone makes that many further calls wait."""
+        return self._account.eta(self._monotonic(), self._rate, calls_left)
+
     def get(self, path: str, query: Iterable[tuple[str, str]] = ()) -> JsonObject | None:
         """Ask for one JSON object; None where the provider says there is no such thing."""
-        pairs = tuple(query)
+        answer = self._ask(path, tuple(query))
+        return None if answer.status == 404 else self._checked(path, answer)
+
+    def get_bare(self, path: str) -> object:
+        """Ask for JSON that bears no status when all is well, such as a list; None as above."""
+        answer = self._ask(path, ())
+        if answer.status == 404:
+            return None
+        content = self._parsed(path, answer)
+        said = content.get("status") if isinstance(content, dict) else None
+        return content if said is None else self._checked(path, answer)
+
+    def _ask(self, path: str, pairs: tuple[tuple[str, str], ...]) -> _Answer:
+        """Call until an answer comes that no further try would better: 200 or 404."""
         target = f"{path}?{urlencode(pairs)}" if pairs else path
         self._pace(math.inf)
         deadline = self._monotonic() + self._deadline_s
@@ -202,7 +145,9 @@ class PolygonHttp:
         while True:
             answer = self._attempt(target, deadline)
             if isinstance(answer, _Answer) and not _passing(answer.status):
-                return self._read(path, answer)
+                if answer.status in (200, 404):
+                    return answer
+                raise self._refusal(path, str(answer.status), self._words(answer.body))
             if isinstance(answer, str):
                 why, pause = answer, next(pauses, None)
             elif answer.status == 429:
@@ -215,14 +160,17 @@ class PolygonHttp:
             self._pace(deadline)
 
     def _pace(self, deadline: float) -> None:
-        wait = self._pacer.reserve(self._monotonic(), self._rate)
+        wait = self._account.reserve(self._monotonic(), self._rate)
         if wait > 0:
             self._wait(wait, deadline, f"{self._rate} calls a minute")
 
     def _wait(self, seconds: float, deadline: float, why: str) -> None:
         if self._monotonic() + seconds >= deadline:
             self._too_late(why)
-        if seconds > _BACK_OFF[-1]:
+        if self._on_wait is not None:
+            if seconds > _SHORT_WAIT:
+                self._on_wait(seconds, why)
+        elif seconds > _BACK_OFF[-1]:
             self._announce(f"polygon: waiting {seconds:.0f} s: {why}")
         self._sleep(seconds)
 
@@ -231,7 +179,7 @@ class PolygonHttp:
 
     def _asked_wait(self, answer: _Answer) -> float:
         told = _retry_after(answer.headers)
-        wait = self._pacer.minute_left(self._monotonic()) if told is None else told
+        wait = self._account.minute_left(self._monotonic()) if told is None else told
         return min(max(wait, 1.0), _LONGEST_WAIT)
 
     def _attempt(self, target: str, deadline: float) -> _Answer | str:
@@ -241,6 +189,7 @@ class PolygonHttp:
 
         left = max(deadline - self._monotonic(), 0.001)
         connect, read = (min(limit, left) for limit in self._timeouts)
+        self.calls_made += 1
         with self._fuse.burning(left):
             try:
                 response = self._pool.urlopen(
@@ -255,7 +204,7 @@ class PolygonHttp:
                 finally:
                     response.close()
             except (HTTPError, OSError) as error:
-                answer = _broken(error)
+                answer = broken(error)
         if self._fuse.blown:
             self._too_late("the answer came too slowly")
         return answer
@@ -275,15 +224,18 @@ class PolygonHttp:
                 raise ProviderError(f"polygon: an answer of over {_BODY_LIMIT >> 20} MiB, cut off")
             if self._monotonic() > deadline:
                 self._too_late("the answer came too slowly")
+        framed = {"content-length", "transfer-encoding"} & {
+            name.lower() for name in response.headers
+        }
+        if not body and not framed and response.status == 200:
+            raise ConnectionError("the headers were cut")
         whole = whole and (inflate is None or inflate.eof)
         return _Answer(response.status, response.headers, bytes(body), whole)
 
-    def _read(self, path: str, answer: _Answer) -> JsonObject | None:
-        if answer.status == 404:
-            return None
-        if answer.status != 200:
-            raise self._refusal(path, str(answer.status), self._words(answer.body))
+    def _checked(self, path: str, answer: _Answer) -> JsonObject | None:
         content = self._parsed(path, answer)
+        if not isinstance(content, dict):
+            raise self._no_json(path, answer, "it is " + told(content))
         status = content.get("status")
         if status in ("OK", "DELAYED"):
             return content
@@ -301,20 +253,18 @@ class PolygonHttp:
             return PlanError(f"polygon: refused by the plan ({clean(path)}): {said}")
         return ProviderError(f"polygon: answered {status} ({clean(path)}): {said}")
 
-    def _parsed(self, path: str, answer: _Answer) -> JsonObject:
+    def _parsed(self, path: str, answer: _Answer) -> object:
         if not answer.whole:
             raise DataError(f"polygon: a compressed answer is cut or damaged ({clean(path)})")
         try:
-            text = answer.body.decode().replace(self._client.API_KEY, "***")
-            content = json.loads(text, parse_constant=_no_constant)
+            content = strict_json(answer.body, self._client.API_KEY)
         except (ValueError, RecursionError) as error:  # bad UTF-8, endless digits, endless depth
-            why = clean(str(error), 60)
-        else:
-            if isinstance(content, dict):
-                return content
-            why = "it is " + told(content)
+            raise self._no_json(path, answer, clean(str(error), 60)) from None
+        return content
+
+    def _no_json(self, path: str, answer: _Answer, why: str) -> DataError:
         came = clean(self._words(answer.body), 60) or "nothing"
-        raise DataError(f"polygon: no valid JSON object ({clean(path)}; {why}): {came}")
+        return DataError(f"polygon: no valid JSON object ({clean(path)}; {why}): {came}")
 
     def _words(self, body: bytes) -> str:
         """Give what the provider says in an error, fit for a message: clean, cut, without key."""
@@ -324,6 +274,13 @@ class PolygonHttp:
             said = content.get("error") or content.get("message")
             text = said if isinstance(said, str) else text
         return clean(clean(text, 2000).replace(self._client.API_KEY, "***"))
+
+
+def strict_json(body: bytes, key: str) -> object:
+    """Parse UTF-8 JSON without NaN and infinities; a key that it repeats is left out."""
+    text = body.decode().replace(key, "***")
+    content: object = json.loads(text, parse_constant=_no_constant)
+    return content
 
 
 def _checked_base(base: str) -> str:
@@ -338,30 +295,6 @@ def _checked_base(base: str) -> str:
             hint="https, or plain http to this machine only (http://127.0.0.1:PORT)",
         )
     return base.rstrip("/")
-
-
-def _client(base: str, key: str) -> Any:  # noqa: ANN401 -- the client ships no types we use
-    import logging
-
-    from polygon import RESTClient
-
-    logging.getLogger("RESTClient").handlers.clear()  # it writes to standard output
-    return RESTClient(api_key=key, base=base, retries=0, pagination=False)
-
-
-def _fused_pool(client: Any, base: str, fuse: _Fuse) -> Any:  # noqa: ANN401 -- as above
-    """Give the client's pool of one host, telling the fuse of each new connection."""
-    pool = client.client.connection_from_url(base)
-    plain: Any = pool.ConnectionCls  # of http or https, by the base
-
-    class FusedConnection(plain):  # type: ignore[misc] # a class known at run time only
-        def _new_conn(self) -> socket.socket:
-            wire: socket.socket = super()._new_conn()
-            fuse.hold(wire)
-            return wire
-
-    pool.ConnectionCls = FusedConnection
-    return pool
 
 
 def _passing(status: int) -> bool:
@@ -379,16 +312,6 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
             parsedate_to_datetime(text) - parsedate_to_datetime(headers["Date"])
         ).total_seconds()
     return None
-
-
-def _broken(error: Exception) -> str:
-    from urllib3 import exceptions
-
-    if isinstance(error, exceptions.SSLError):
-        return f"no secure connection ({clean(str(error))})"
-    if isinstance(error, exceptions.NewConnectionError):
-        return "cannot connect"
-    return "silence" if isinstance(error, exceptions.TimeoutError) else "the connection broke"
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -1,22 +1,28 @@
-"""Bars in the store: the newest revision as rows, earlier ones beside it, and what was asked."""
+"""Bars in the store: the newest revision as rows, earlier ones beside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import starmap
+from itertools import chain, islice, repeat
+from operator import floordiv, sub
 from typing import TYPE_CHECKING
 
-from algotrade.bars import Bars, from_rows
-from algotrade.domain.actions import Dividend, Split
-from algotrade.domain.times import MICROSECONDS, to_date, to_day
+from algotrade.bars import COLUMNS, Bars, from_rows
+from algotrade.domain.times import DAY, HOUR, MICROSECONDS
+from algotrade.store.actions import load_splits
+from algotrade.store.chunks import BEGIN, END, prepare_chunks, stream_columns, to_array
+from algotrade.store.database import reading
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from algotrade.bars import Finding
 
 _VALUES = "ts_close, seconds, open, high, low, close, volume"
+_SLICE = 8192  # bars compared with what is stored at a time: bounds memory
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_TOGETHER = 50  # rows of one INSERT: SQLite starts a statement once for all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +41,12 @@ def save_bars(
     recorded_at: gives the time a bar became known from its ts_close.
     """
     series = series_id(db, bars.source, bars.symbol, bars.timeframe)
-    known = _stored_rows(db, series, bars)
-    new, changed = [], []
-    for row in _rows(bars):
-        stored = known.get(row[0])
-        if stored is None:
-            new.append((series, *row, recorded_at(row[0])))
-        elif stored != row:
-            changed.append((series, *row, recorded_at(row[0])))
-    _supersede(db, series, changed)
-    db.executemany("INSERT INTO bars VALUES (?,?,?,?,?,?,?,?,?)", new)
-    return SaveReport(new=len(new), changed=len(changed))
+    new = changed = 0
+    for start in range(0, len(bars), _SLICE):
+        part = bars if len(bars) <= _SLICE else bars.slice(start, min(start + _SLICE, len(bars)))
+        fresh, corrected = _save_part(db, series, part, recorded_at)
+        new, changed = new + fresh, changed + corrected
+    return SaveReport(new=new, changed=changed)
 
 
 def load_bars(
@@ -61,17 +62,24 @@ def load_bars(
 ) -> Bars:
     """Load bars in time order with ts_close in (after, until], at most the `last` of them.
 
-    known_at: read them as they were known then; without it, the newest revision.
+    known_at: read them as they were known then; without it, the newest revision. Without `last`
+    and `known_at` they come from the cache of columns where it holds them.
     """
     ident = find_series(db, source, symbol, timeframe)
-    splits = tuple(load_splits(db, source, symbol, known_at=known_at))
-    if ident is None:
-        return Bars(source=source, symbol=symbol, timeframe=timeframe, splits=splits)
-    low = -(2**62) if after is None else after
-    high = 2**62 if until is None else until
-    rows = _select(db, ident, low, high, last, known_at)
-    shaped = ((ts - seconds * MICROSECONDS, ts, *rest) for ts, seconds, *rest in reversed(rows))
-    return from_rows(source, symbol, timeframe, shaped, splits)
+    low = BEGIN if after is None else min(max(BEGIN, after), END)
+    high = END if until is None else min(max(BEGIN, until), END)
+    if ident is None or last is not None or known_at is not None:
+        with reading(db):
+            splits = tuple(load_splits(db, source, symbol, known_at=known_at))
+            rows = [] if ident is None else _select(db, ident, low, high, last, known_at)
+        shaped = ((ts - seconds * MICROSECONDS, ts, *rest) for ts, seconds, *rest in reversed(rows))
+        return from_rows(source, symbol, timeframe, shaped, splits)
+    prepare_chunks(db, (ident,), low + 1, high + 1)
+    with reading(db):
+        splits = tuple(load_splits(db, source, symbol))
+        (blobs,) = stream_columns(db, (ident,), COLUMNS, low + 1, high + 1)
+    columns = dict(zip(COLUMNS, map(to_array, blobs), strict=True))
+    return Bars(source=source, symbol=symbol, timeframe=timeframe, splits=splits, **columns)
 
 
 def series_id(db: sqlite3.Connection, source: str, symbol: str, timeframe: str) -> int:
@@ -119,6 +127,30 @@ def summaries(db: sqlite3.Connection) -> list[SeriesSummary]:
     ]
 
 
+def summary(
+    db: sqlite3.Connection, source: str, symbol: str, timeframe: str
+) -> SeriesSummary | None:
+    """Give how much of one series is stored, or None where nothing is."""
+    ident = find_series(db, source, symbol, timeframe)
+    row = db.execute(
+        "SELECT count(*), min(ts_close), max(ts_close) FROM bars WHERE series_id = ?", (ident,)
+    ).fetchone()
+    if not row[0]:
+        return None
+    return SeriesSummary(
+        source=source, symbol=symbol, timeframe=timeframe, bars=row[0], first=row[1], last=row[2]
+    )
+
+
+def stored_days(db: sqlite3.Connection, ident: int) -> set[int]:
+    """Give the sessions (days since 1970) that have a bar."""
+    rows = db.execute(
+        "SELECT DISTINCT (ts_close - seconds * 1000000 - ?) / ? FROM bars WHERE series_id = ?",
+        (5 * HOUR, DAY, ident),
+    )
+    return {day for (day,) in rows}
+
+
 def find_series(db: sqlite3.Connection, source: str, symbol: str, timeframe: str) -> int | None:
     """Give the number of a series, or None where nothing of it was ever stored."""
     row = db.execute(
@@ -126,32 +158,6 @@ def find_series(db: sqlite3.Connection, source: str, symbol: str, timeframe: str
         (source, symbol, timeframe),
     ).fetchone()
     return None if row is None else int(row[0])
-
-
-def save_coverage(
-    db: sqlite3.Connection, ident: int, *, first_day: int, last_day: int, asked_at: int, bars: int
-) -> None:
-    """Record that the sessions [first_day, last_day] were asked for and fully answered."""
-    db.execute(
-        "INSERT INTO coverage (series_id, first_day, last_day, asked_at, bars) VALUES (?,?,?,?,?)",
-        (ident, first_day, last_day, asked_at, bars),
-    )
-
-
-def covered(db: sqlite3.Connection, ident: int) -> tuple[int, int] | None:
-    """Give the first and last day of the unbroken span asked so far, or None."""
-    spans = db.execute(
-        "SELECT first_day, last_day FROM coverage WHERE series_id = ? ORDER BY first_day",
-        (ident,),
-    ).fetchall()
-    if not spans:
-        return None
-    first, last = spans[0]
-    for start, end in spans[1:]:
-        if start > last + 1:
-            return first, last
-        last = max(last, end)
-    return first, last
 
 
 def save_rejected(
@@ -164,107 +170,60 @@ def save_rejected(
     )
 
 
-def save_splits(
-    db: sqlite3.Connection, source: str, symbol: str, splits: Sequence[Split], *, known_at: int
-) -> int:
-    """Save the splits a source tells of; one it no longer tells of is superseded, not removed."""
-    rows = {to_day(s.ex_date): (s.split_from, s.split_to) for s in splits}
-    return _save_actions(db, "splits", _SPLIT, (source, symbol), rows, known_at)
-
-
-def save_dividends(
-    db: sqlite3.Connection, source: str, symbol: str, paid: Sequence[Dividend], *, known_at: int
-) -> int:
-    """Save the dividends a source tells of, as `save_splits` does; several on one day add up."""
-    rows: dict[int, tuple[int, ...]] = {}
-    for dividend in paid:
-        day = to_day(dividend.ex_date)
-        rows[day] = (rows.get(day, (0,))[0] + dividend.amount,)
-    return _save_actions(db, "dividends", _DIVIDEND, (source, symbol), rows, known_at)
-
-
-def load_splits(
-    db: sqlite3.Connection, source: str, symbol: str, *, known_at: int | None = None
-) -> list[Split]:
-    """Load the splits of a symbol by ex-date, as known then or now."""
-    rows = _load_actions(db, "splits", _SPLIT, (source, symbol), known_at)
-    return [
-        Split(symbol=symbol, ex_date=to_date(day), split_from=split_from, split_to=split_to)
-        for day, split_from, split_to in rows
-    ]
-
-
-def load_dividends(
-    db: sqlite3.Connection, source: str, symbol: str, *, known_at: int | None = None
-) -> list[Dividend]:
-    """Load the dividends of a symbol by ex-date, as known then or now."""
-    rows = _load_actions(db, "dividends", _DIVIDEND, (source, symbol), known_at)
-    return [Dividend(symbol=symbol, ex_date=to_date(day), amount=amount) for day, amount in rows]
-
-
-_SPLIT = "split_from, split_to"
-_DIVIDEND = "amount"
-
-
-def _load_actions(
-    db: sqlite3.Connection, table: str, columns: str, of: tuple[str, str], known_at: int | None
-) -> list[tuple[int, ...]]:
-    at = 2**62 if known_at is None else known_at
-    return db.execute(
-        f"SELECT ex_day, {columns} FROM {table} WHERE source = ? AND symbol = ?"
-        " AND known_at <= ? AND (superseded_at IS NULL OR superseded_at > ?) ORDER BY ex_day",
-        (*of, at, at),
+def _save_part(
+    db: sqlite3.Connection, series: int, bars: Bars, recorded_at: Callable[[int], int]
+) -> tuple[int, int]:
+    """Save some bars; give how many were new and how many corrected."""
+    known = db.execute(
+        f"SELECT {_VALUES} FROM bars WHERE series_id = ? AND ts_close BETWEEN ? AND ?"
+        " ORDER BY ts_close",
+        (series, min(bars.ts_close), max(bars.ts_close)),
     ).fetchall()
+    rows: Iterable[tuple[int, ...]] = _rows(bars)
+    if known:
+        rows = list(rows)
+        if rows == known:
+            return 0, 0
+    stored = {row[0]: row for row in known}
+    new = (row for row in rows if row[0] not in stored)
+    changed = [row for row in rows if stored.get(row[0], row) != row] if known else []
+    _supersede(db, [(series, *row, recorded_at(row[0])) for row in changed])
+    return _insert(db, series, new if known else rows, recorded_at), len(changed)
 
 
-def _save_actions(
+def _rows(bars: Bars) -> Iterator[tuple[int, ...]]:
+    """Give the rows of bars in the order of _VALUES."""
+    lengths = map(sub, bars.ts_close, bars.ts_open)
+    seconds = map(floordiv, lengths, repeat(MICROSECONDS))
+    values = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    return zip(bars.ts_close, seconds, *values, strict=True)
+
+
+def _insert(
     db: sqlite3.Connection,
-    table: str,
-    columns: str,
-    of: tuple[str, str],
-    rows: Mapping[int, tuple[int, ...]],
-    known_at: int,
+    series: int,
+    rows: Iterable[tuple[int, ...]],
+    recorded_at: Callable[[int], int],
 ) -> int:
-    """Save facts by ex-day; give how many are new or changed."""
-    stored = {day: tuple(values) for day, *values in _load_actions(db, table, columns, of, None)}
+    """Insert rows of the order of _VALUES, many by each statement; give how many."""
+    whole = ((series, *row, recorded_at(row[0])) for row in rows)
+    count = 0
+    while batch := list(islice(whole, _TOGETHER * 100)):
+        count += len(batch)
+        even = len(batch) - len(batch) % _TOGETHER
+        db.executemany(
+            f"INSERT INTO bars VALUES {', '.join([_ROW] * _TOGETHER)}",
+            (tuple(chain(*batch[at : at + _TOGETHER])) for at in range(0, even, _TOGETHER)),
+        )
+        db.executemany(f"INSERT INTO bars VALUES {_ROW}", batch[even:])
+    return count
+
+
+def _supersede(db: sqlite3.Connection, changed: Sequence[tuple[int, ...]]) -> None:
     db.executemany(
-        f"UPDATE {table} SET superseded_at = ?"
-        " WHERE source = ? AND symbol = ? AND ex_day = ? AND superseded_at IS NULL",
-        [(known_at, *of, day) for day in stored if rows.get(day) != stored[day]],
-    )
-    fresh = [(*of, day, *rows[day], known_at) for day in rows if stored.get(day) != rows[day]]
-    marks = ", ".join("?" * (4 + len(columns.split(", "))))
-    db.executemany(
-        f"INSERT OR REPLACE INTO {table} (source, symbol, ex_day, {columns}, known_at)"
-        f" VALUES ({marks})",
-        fresh,
-    )
-    return len(fresh)
-
-
-def _rows(bars: Bars) -> Iterable[tuple[int, ...]]:
-    def row(ts_open: int, ts_close: int, *values: int) -> tuple[int, ...]:
-        return (ts_close, (ts_close - ts_open) // MICROSECONDS, *values)
-
-    columns = (bars.ts_open, bars.ts_close, bars.open, bars.high, bars.low, bars.close, bars.volume)
-    return starmap(row, zip(*columns, strict=True))
-
-
-def _stored_rows(db: sqlite3.Connection, ident: int, bars: Bars) -> dict[int, tuple[int, ...]]:
-    if not len(bars):
-        return {}
-    rows = db.execute(
-        f"SELECT {_VALUES} FROM bars WHERE series_id = ? AND ts_close BETWEEN ? AND ?",
-        (ident, bars.ts_close[0], bars.ts_close[-1]),
-    )
-    return {row[0]: row for row in rows}
-
-
-def _supersede(db: sqlite3.Connection, ident: int, changed: Sequence[tuple[int, ...]]) -> None:
-    db.executemany(
-        f"INSERT INTO bar_revisions SELECT series_id, {_VALUES}, known_at, ?"
-        " FROM bars WHERE series_id = ? AND ts_close = ? ON CONFLICT DO NOTHING",
-        [(row[-1], ident, row[1]) for row in changed],
+        f"INSERT OR REPLACE INTO bar_revisions SELECT series_id, {_VALUES}, known_at, ?"
+        " FROM bars WHERE series_id = ? AND ts_close = ?",
+        [(row[-1], row[0], row[1]) for row in changed],
     )
     db.executemany(
         "UPDATE bars SET seconds = ?3, open = ?4, high = ?5, low = ?6, close = ?7, volume = ?8,"

@@ -36,7 +36,7 @@ def open_store(path: Path) -> sqlite3.Connection:
         )
     db = _connect(path)
     try:
-        _check_ours(db, path)
+        check_ours(db, path)
         for pragma in _PRAGMAS:
             db.execute(pragma)
     except BaseException:
@@ -56,8 +56,15 @@ def create_store(path: Path) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def immediate(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Run one write transaction; all or nothing, and never 'locked' after it has begun."""
+def immediate(
+    db: sqlite3.Connection, *, wait_s: float | None = None
+) -> Iterator[sqlite3.Connection]:
+    """Run one write transaction; all or nothing, and never 'locked' after it has begun.
+
+    wait_s: wait no longer than this for another run that is writing, from now on.
+    """
+    if wait_s is not None:
+        db.execute(f"PRAGMA busy_timeout = {round(wait_s * 1000)}")
     db.execute("BEGIN IMMEDIATE")
     try:
         yield db
@@ -66,6 +73,19 @@ def immediate(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+
+
+@contextlib.contextmanager
+def reading(db: sqlite3.Connection) -> Iterator[None]:
+    """See one moment of the store throughout, in the caller's transaction if there is one."""
+    is_ours = not db.in_transaction
+    if is_ours:
+        db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if is_ours and db.in_transaction:
+            db.execute("COMMIT")
 
 
 @contextlib.contextmanager
@@ -103,27 +123,33 @@ def lock(path: Path, *, what: str, wait_s: float = BUSY_SECONDS) -> Iterator[Non
         os.close(handle)
 
 
-def _connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    mode = "rwc" if create else "rw"
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Connect to a file in a mode of SQLite's URIs, `rw` for example; nothing is checked."""
     quoted = path.resolve().as_uri()
     return sqlite3.connect(
         f"{quoted}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
     )
 
 
+def _connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    return connect(path, "rwc" if create else "rw")
+
+
 def _version_of(path: Path) -> int:
-    """Give the schema's version; 0 for a file that is not there, or blank: just being made."""
-    if not path.is_file():
+    """Give the schema's version; 0 for a file that is not there, or whose making has not ended."""
+    if not path.is_file() or path.stat().st_size == 0:
         return 0
     with contextlib.closing(_connect(path)) as db:
-        return 0 if _is_blank(db) else _checked_version(db, path)
+        begun = db.execute("PRAGMA page_count").fetchone()[0] > 0 and _is_blank(db)
+        return 0 if begun else _checked_version(db, path)
 
 
 def _is_blank(db: sqlite3.Connection) -> bool:
     return not db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
 
 
-def _check_ours(db: sqlite3.Connection, path: Path) -> None:
+def check_ours(db: sqlite3.Connection, path: Path) -> None:
+    """Raise where the file is not a store of ours, or of another schema than this program's."""
     version = _checked_version(db, path)
     if version < VERSION:
         raise SettingsError(

@@ -247,6 +247,57 @@ SELECT account, strftime('%Y-%m-%dT%H:%M:%SZ', ts / 1000000, 'unixepoch') AS mar
 FROM marks;
 """
 
+_CHUNK_AT = """chunk_id = (
+    SELECT chunk_id FROM bar_chunks
+    WHERE series_id = {row}.series_id AND start <= {row}.ts_close ORDER BY start DESC LIMIT 1
+  ) AND stop > {row}.ts_close"""
+
+# The chunks of a series that is wholly cached tile the line of time without a gap, so a row that
+# comes, goes or changes always lies in one chunk: that one is dropped, whoever wrote the row.
+_CHUNKS = f"""
+CREATE TABLE bar_chunks (
+  chunk_id INTEGER PRIMARY KEY,
+  series_id INTEGER NOT NULL,
+  start INTEGER NOT NULL,
+  stop INTEGER NOT NULL CHECK (stop > start),
+  version INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  first_ts INTEGER,
+  last_ts INTEGER,
+  ts_close BLOB NOT NULL,
+  close BLOB NOT NULL,
+  volume BLOB NOT NULL,
+  open BLOB NOT NULL,
+  high BLOB NOT NULL,
+  low BLOB NOT NULL,
+  ts_open BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX bar_chunks_by_start ON bar_chunks (series_id, start, stop);
+
+CREATE TRIGGER bars_insert_drops_chunk AFTER INSERT ON bars
+WHEN (SELECT stop FROM bar_chunks WHERE series_id = NEW.series_id AND start <= NEW.ts_close
+  ORDER BY start DESC LIMIT 1) > NEW.ts_close
+BEGIN
+  DELETE FROM bar_chunks WHERE {_CHUNK_AT.format(row="NEW")};
+END;
+
+CREATE TRIGGER bars_update_drops_chunk AFTER UPDATE ON bars
+BEGIN
+  DELETE FROM bar_chunks WHERE {_CHUNK_AT.format(row="OLD")};
+  DELETE FROM bar_chunks WHERE {_CHUNK_AT.format(row="NEW")};
+END;
+
+CREATE TRIGGER bars_delete_drops_chunk AFTER DELETE ON bars
+BEGIN
+  DELETE FROM bar_chunks WHERE {_CHUNK_AT.format(row="OLD")};
+END;
+
+CREATE TRIGGER series_delete_drops_chunks AFTER DELETE ON series
+BEGIN
+  DELETE FROM bar_chunks WHERE series_id = OLD.series_id;
+END;
+"""
+
 
 def _append_only_triggers() -> str:
     statements = []
@@ -268,5 +319,10 @@ def first_schema() -> str:
     return _TABLES + _append_only_triggers() + _CHAIN + _VIEWS
 
 
-MIGRATIONS = (first_schema,)
+def second_schema() -> str:
+    """Give the statements of migration 2: the columnar cache of bars, built anew when dropped."""
+    return _CHUNKS
+
+
+MIGRATIONS = (first_schema, second_schema)
 VERSION = len(MIGRATIONS)

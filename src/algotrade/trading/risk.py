@@ -158,9 +158,7 @@ def _exposure_checks(
             limits.max_gross_bps,
             exempt=reducing,
         ),
-        _check(
-            "R12c", "cash needed", "usd", needed, max(0, state.portfolio.cash), exempt=reducing
-        ),
+        _check("R12c", "cash needed", "usd", needed, max(0, state.portfolio.cash), exempt=reducing),
         _check("R13", "sold short", "shares", short, 0),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from algotrade.bars import Bars, adjusted
@@ -12,7 +12,9 @@ from algotrade.store import bars as bar_store
 from algotrade.workflows.models import no_bars
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
+    from pathlib import Path
 
     from algotrade.workflows.context import Workspace
 
@@ -31,7 +33,7 @@ class BarsRequest:
 
 
 def read_as_of(text: str) -> int:
-    """Read --as-of: an instant with a zone, or a date, which means the end of that session's day."""
+    """Read --as-of: an instant with a zone, or a date, which means the end of that day."""
     if "T" in text or " " in text:
         return parse_instant(text, field="--as-of")
     return _end_of(parse_date(text, field="--as-of"))
@@ -47,7 +49,7 @@ def get_bars(ws: Workspace, request: BarsRequest) -> Bars:
         request.symbol,
         stored,
         after=None if request.start is None else _end_of(request.start) - DAY,
-        until=_until(ws, request),
+        until=_until(request),
         last=request.tail if exact else None,
         known_at=request.as_of,
     )
@@ -63,7 +65,21 @@ def get_bars(ws: Workspace, request: BarsRequest) -> Bars:
     return adjusted(bars) if request.adjust else bars
 
 
-def _until(ws: Workspace, request: BarsRequest) -> int | None:
+def export_bars(ws: Workspace, requests: Sequence[BarsRequest], path: Path) -> int:
+    """Write bars to a file at once; an empty symbol stands for all that are stored."""
+    from algotrade.export import write_bars
+
+    wanted: list[BarsRequest] = []
+    for request in requests:
+        stored = bar_store.stored_symbols(ws.db, ws.source, stored_base(request.timeframe))
+        names = [request.symbol] if request.symbol else stored
+        wanted += [replace(request, symbol=name) for name in names]
+    if not wanted:
+        raise no_bars(ws, "any symbol")
+    return write_bars((get_bars(ws, request) for request in wanted), path)
+
+
+def _until(request: BarsRequest) -> int | None:
     bounds = [ts for ts in (request.as_of, request.end and _end_of(request.end)) if ts]
     return min(bounds) if bounds else None
 

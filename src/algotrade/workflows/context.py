@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 SAMPLE = "sample"
 POLYGON = "polygon"
+CSV = "csv"
 DAILY = "1d"
-ACCOUNTS = {SAMPLE: "sample", POLYGON: "paper"}
+ACCOUNTS = {SAMPLE: "sample", POLYGON: "paper", CSV: "csv"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from algotrade.domain.money import NANOS
 from algotrade.workflows.context import Workspace, account_lock
 from algotrade.workflows.fetch import FetchResult, fetch
+from algotrade.workflows.fetch_plan import FetchRequest
 from algotrade.workflows.models import train_model
 from algotrade.workflows.portfolio import PortfolioResult, show_portfolio
 from algotrade.workflows.sample_clock import advance_clock
@@ -43,7 +44,7 @@ def run_demo(
     reopen: gives the workspace at its present simulated time, as each one-shot command would.
     """
     step(f"fetch {' '.join(SYMBOLS)}")
-    fetched = fetch(reopen(), SYMBOLS)
+    fetched = fetch(reopen(), FetchRequest(symbols=SYMBOLS))
     step("train")
     card = train_model(reopen(), ())
     trades: list[TradeResult] = []

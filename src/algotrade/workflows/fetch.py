@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, timedelta
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from algotrade.domain.timeframes import ONE_DAY
 from algotrade.domain.times import DAY, session_date, session_day, to_date, to_day
-from algotrade.errors import DataError, InputError, PlanError, SecretError
-from algotrade.market.calendar import Calendar, exchange_calendar
-from algotrade.market.source import BarSource, Span
+from algotrade.errors import AlgotradeError, DataError, InputError, PlanError
+from algotrade.market.source import Span
+from algotrade.store import actions as action_store
 from algotrade.store import bars as bar_store
-from algotrade.store import records
+from algotrade.store import coverage, records
 from algotrade.store.database import immediate
-from algotrade.workflows.context import DAILY, Workspace, at, ensure_account
+from algotrade.workflows.context import Workspace, at, ensure_account
+from algotrade.workflows.fetch_plan import FetchRequest, Task, plan_symbol
 from algotrade.workflows.settle import settle
+from algotrade.workflows.sources import Feed, ensure_calendar, open_feed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import date
 
     from algotrade.bars import Bars, Finding
+    from algotrade.domain.actions import Dividend, Split
     from algotrade.domain.orders import Fill
+    from algotrade.market.calendar import Calendar
+    from algotrade.market.source import BarSource, PlannedCall
 
-RECHECKED_SESSIONS = 5  # daily bars are corrected for hours and days after the close
-_CALENDAR_START = date(1990, 1, 1)
-_CALENDAR_AHEAD = timedelta(days=400)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a fetch stands: units done of all, what is asked now, why it waits, seconds left."""
+
+    done: int
+    total: int
+    doing: str
+    waiting: str = ""
+    seconds_left: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchReport:
-    """What one symbol's fetch brought; first and last are sessions of all stored bars."""
+    """What one symbol's fetch brought; first and last are sessions of all stored bars.
+
+    gaps: sessions between them without a bar (daily), or None.
+    """
 
     symbol: str
     source: str
+    timeframe: str
     new: int
     changed: int
     bars: int
     first: date
     last: date
+    gaps: int | None
     actions: int
     rejected: tuple[Finding, ...]
     delayed: bool
@@ -45,15 +63,16 @@ class FetchReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchResult:
-    """The reports of a fetch, and the fills it made possible."""
+    """The reports of a fetch, the symbols that failed, and the fills it made possible."""
 
     reports: tuple[FetchReport, ...]
+    failures: tuple[tuple[str, AlgotradeError], ...]
     fills: tuple[Fill, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    """Everything a source told about one symbol, complete, before any of it is stored."""
+    """Everything a source told about one span, complete, before any of it is stored."""
 
     span: Span
     bars: tuple[Bars, ...]
@@ -61,97 +80,123 @@ class _Answer:
     delayed: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Saved:
+    """What storing changed."""
+
+    new: int = 0
+    changed: int = 0
+    actions: int = 0
+    rejected: tuple[Finding, ...] = ()
+    delayed: bool = False
+
+
 def fetch(
-    ws: Workspace,
-    symbols: Sequence[str],
-    *,
-    start: date | None = None,
-    progress: Callable[[str], None] = lambda _: None,
+    ws: Workspace, request: FetchRequest, *, progress: Callable[[Progress], None] = lambda _: None
 ) -> FetchResult:
-    """Fetch each symbol whole or not at all, then fill the orders that waited for a price."""
-    wanted = list(dict.fromkeys(symbols)) or bar_store.stored_symbols(ws.db, ws.source, DAILY)
-    if not wanted:
-        raise InputError("no symbol given and none stored", hint="algotrade fetch AAPL")
+    """Fetch each unit whole or not at all, then fill the orders that waited for a price.
+
+    A symbol that cannot be had does not keep the others waiting; a provider that is down does.
+    """
     calendar = ensure_calendar(ws)
     ws = _start_clock(ws, calendar)
-    with immediate(ws.db):
-        ensure_account(ws)
-    source = make_source(ws, calendar)
-    reports = []
-    for symbol in wanted:
-        progress(symbol)
-        reports.append(fetch_symbol(ws, source, symbol, calendar, start=start))
-    with immediate(ws.db):
-        fills = settle(ws)
-    return FetchResult(reports=tuple(reports), fills=fills)
+    tasks = [plan_symbol(ws, name, calendar, request) for name in _wanted(ws, request)]
+    board = _Board(progress, sum(len(task.units) for task in tasks))
+    feed = open_feed(ws, calendar, on_wait=board.waits)
+    board.eta = feed.eta
+    reports, failures = [], []
+    for task in tasks:
+        try:
+            reports.append(fetch_symbol(ws, feed, task, calendar, board))
+        except (DataError, PlanError) as error:
+            failures.append((task.symbol, error))
+            board.skip(task)
+    fills: tuple[Fill, ...] = ()
+    if reports:
+        with immediate(ws.db):
+            ensure_account(ws)
+            fills = settle(ws)
+    return FetchResult(reports=tuple(reports), failures=tuple(failures), fills=fills)
+
+
+def plan_calls(ws: Workspace, request: FetchRequest) -> list[tuple[str, PlannedCall]]:
+    """Give the calls that `fetch` would begin with; none where the source is built in."""
+    calendar = ensure_calendar(ws, save=False)
+    planner = open_feed(ws, calendar).planner
+    if planner is None:
+        return []
+    calls: list[tuple[str, PlannedCall]] = []
+    for name in _wanted(ws, request):
+        task = plan_symbol(ws, name, calendar, request)
+        for span in (span for unit in task.units for span in unit):
+            calls += [(name, call) for call in planner.plan(name, task.timeframe, span)]
+        calls += [(name, call) for call in planner.plan_actions(name)]
+    return calls
 
 
 def fetch_symbol(
-    ws: Workspace, source: BarSource, symbol: str, calendar: Calendar, *, start: date | None = None
+    ws: Workspace, feed: Feed, task: Task, calendar: Calendar, board: _Board
 ) -> FetchReport:
-    """Ask for what is missing of one symbol, all of it first, then store it in one transaction."""
-    known = bar_store.find_series(ws.db, ws.source, symbol, DAILY)
-    covered = None if known is None else bar_store.covered(ws.db, known)
-    now = ws.clock.now()
-    last = to_date(calendar.day[calendar.last_closed(now)])
-    if start is None:  # older history than is stored is asked for only where somebody asks
-        start = _default_start(ws) if covered is None else to_date(covered[0])
-    spans = _missing(covered, start, last, calendar)
-    answers = _ask_all(ws, source, symbol, spans, covered)
-    splits, dividends = source.splits(symbol), source.dividends(symbol)
-    if covered is None and not any(len(bars) for answer in answers for bars in answer.bars):
-        raise DataError(
-            f"{ws.source} has no bars for {symbol} since {spans[0].start}",
-            hint="check the symbol, or ask for an earlier --from",
+    """Ask for each unit, all of it first, then store it in one transaction."""
+    saved = _Saved()
+    for unit in task.units:
+        board.doing(f"{task.symbol} {unit[0].start:%Y-%m}" if len(task.units) > 1 else task.symbol)
+        answers = _ask_all(ws, feed.source, task, unit)
+        saved = _added(saved, _store(ws, feed.source, task, answers))
+        board.step()
+    return _report(ws, task, calendar, saved)
+
+
+def refresh_symbol(ws: Workspace, feed: Feed, symbol: str, calendar: Calendar) -> FetchReport:
+    """Bring one stored symbol's daily bars up to date."""
+    task = plan_symbol(ws, symbol, calendar, FetchRequest())
+    return fetch_symbol(ws, feed, task, calendar, _Board(lambda _: None, 1))
+
+
+class _Board:
+    """Count units and pass on what a person watching wants to know."""
+
+    def __init__(self, progress: Callable[[Progress], None], total: int) -> None:
+        self.eta: Callable[[int], float] = lambda _calls: 0.0
+        self._progress, self._total, self._done, self._doing = progress, total, 0, ""
+
+    def doing(self, what: str) -> None:
+        """Tell what is asked now."""
+        self._doing = what
+        self._tell()
+
+    def step(self) -> None:
+        """Count a unit as done."""
+        self._done += 1
+        self._tell()
+
+    def skip(self, task: Task) -> None:
+        """Count the units of a symbol that failed as done."""
+        self._done = min(self._total, self._done + len(task.units))
+
+    def waits(self, seconds: float, why: str) -> None:
+        """Tell that the provider or our pacing makes us wait."""
+        self._tell(f"waiting {seconds:.0f} s ({why})")
+
+    def _tell(self, waiting: str = "") -> None:
+        left = self.eta(max(1, self._total - self._done))
+        self._progress(
+            Progress(
+                done=self._done,
+                total=self._total,
+                doing=self._doing,
+                waiting=waiting,
+                seconds_left=left,
+            )
         )
-    new = changed = 0
-    with immediate(ws.db):
-        series = bar_store.series_id(ws.db, ws.source, symbol, DAILY)
-        for answer in answers:
-            for bars in answer.bars:
-                saved = bar_store.save_bars(ws.db, bars, recorded_at=_recorded_at(ws, now))
-                new, changed = new + saved.new, changed + saved.changed
-            _note_coverage(ws, series, answer, last, now)
-        actions = bar_store.save_splits(ws.db, ws.source, symbol, splits, known_at=now)
-        actions += bar_store.save_dividends(ws.db, ws.source, symbol, dividends, known_at=now)
-    return _report(ws, symbol, answers, new=new, changed=changed, actions=actions)
 
 
-def make_source(ws: Workspace, calendar: Calendar) -> BarSource:
-    """Build the source of market data that the workspace lives on."""
-    if ws.simulated:
-        from algotrade.market.sample import SampleSource
-
-        return SampleSource(calendar, now=ws.clock.now())
-    from algotrade.market.polygon import PolygonSource
-    from algotrade.market.polygon_http import PolygonHttp
-
-    key = ws.settings.key
-    if key is None:
-        raise SecretError(
-            "source polygon needs an API key and none is set",
-            hint="set POLYGON_API_KEY or MASSIVE_API_KEY, or key_file; or --source sample",
-        )
-    http = PolygonHttp(
-        base=ws.settings.text("api_base"),
-        key=key.reveal(),
-        rate_per_minute=ws.settings.number("rate"),
-        announce=ws.say,
-    )
-    now = ws.clock.now()
-    return PolygonSource(http, calendar, today=session_date(now), now=now, announce=ws.say)
-
-
-def ensure_calendar(ws: Workspace) -> Calendar:
-    """Give the exchange calendar, computing and caching it where it does not reach far enough."""
-    today = to_date(ws.clock.now() // DAY)
-    cached = ws.calendar()
-    if len(cached) and cached.day[-1] >= to_day(today) + 60:
-        return cached
-    fresh = exchange_calendar(_CALENDAR_START, today + _CALENDAR_AHEAD)
-    with immediate(ws.db):
-        records.save_sessions(ws.db, zip(fresh.day, fresh.opens, fresh.closes, strict=True))
-    return fresh
+def _wanted(ws: Workspace, request: FetchRequest) -> list[str]:
+    names = list(dict.fromkeys(request.symbols))
+    names = names or bar_store.stored_symbols(ws.db, ws.source, request.timeframe)
+    if not names:
+        raise InputError("no symbol given and none stored", hint="algotrade fetch AAPL")
+    return names
 
 
 def _start_clock(ws: Workspace, calendar: Calendar) -> Workspace:
@@ -167,56 +212,22 @@ def _start_clock(ws: Workspace, calendar: Calendar) -> Workspace:
     return at(ws, now)
 
 
-def _default_start(ws: Workspace) -> date:
-    if ws.simulated:
-        from algotrade.market.sample import first_session
-
-        return first_session()
-    today = session_date(ws.clock.now())
-    return today - timedelta(days=366 * ws.settings.number("history_years") + 1)
-
-
-def _missing(
-    covered: tuple[int, int] | None, start: date, last: date, calendar: Calendar
-) -> list[Span]:
-    """Give the spans to ask: before what is covered, and after it with a few sessions again."""
-    if start > last:
-        raise InputError(
-            f"--from {start} is after the last completed session {last}", hint="an earlier date"
-        )
-    end = last + timedelta(days=1)
-    if covered is None:
-        return [Span(start=start, end=end)]
-    spans = []
-    if to_day(start) < covered[0]:
-        spans.append(Span(start=start, end=to_date(covered[0])))
-    behind = calendar.last_at_or_before(covered[1]) - RECHECKED_SESSIONS + 1
-    spans.append(Span(start=to_date(max(covered[0], calendar.day[max(0, behind)])), end=end))
-    return spans
-
-
-def _ask_all(
-    ws: Workspace,
-    source: BarSource,
-    symbol: str,
-    spans: Sequence[Span],
-    covered: tuple[int, int] | None,
-) -> list[_Answer]:
+def _ask_all(ws: Workspace, source: BarSource, task: Task, unit: Sequence[Span]) -> list[_Answer]:
     """Ask for each span; one before what is stored may be refused by the plan, and is told."""
     answers = []
-    for span in spans:
+    for span in unit:
         try:
-            answers.append(_ask(source, symbol, span))
+            answers.append(_ask(source, task, span))
         except PlanError:
-            if covered is None or to_day(span.start) >= covered[0]:
+            if not task.known or span.end > task.last:
                 raise
-            ws.say(f"{symbol}: the plan does not include what is before {to_date(covered[0])}")
+            ws.say(f"{task.symbol}: the plan does not include {span.start} .. {span.end}")
     return answers
 
 
-def _ask(source: BarSource, symbol: str, span: Span) -> _Answer:
-    pages = list(source.bars(symbol, DAILY, span))
-    granted = source.granted_start(symbol)
+def _ask(source: BarSource, task: Task, span: Span) -> _Answer:
+    pages = list(source.bars(task.symbol, task.timeframe, span))
+    granted = source.granted_start(task.symbol)
     start = max(span.start, granted) if granted else span.start
     return _Answer(
         span=Span(start=start, end=span.end),
@@ -226,16 +237,75 @@ def _ask(source: BarSource, symbol: str, span: Span) -> _Answer:
     )
 
 
-def _note_coverage(ws: Workspace, series: int, answer: _Answer, last: date, now: int) -> None:
-    bar_store.save_rejected(ws.db, series, answer.rejected, seen_at=now)
-    bar_store.save_coverage(
-        ws.db,
-        series,
-        first_day=to_day(answer.span.start),
-        last_day=min(to_day(last), to_day(answer.span.end) - 1),
-        asked_at=now,
-        bars=sum(len(bars) for bars in answer.bars),
+def _store(ws: Workspace, source: BarSource, task: Task, answers: Sequence[_Answer]) -> _Saved:
+    """Store a unit with the actions that belong to it, in one transaction."""
+    if not task.known and task.timeframe == ONE_DAY and not any(map(_has_bars, answers)):
+        raise DataError(
+            f"{ws.source} has no bars for {task.symbol}",
+            hint="check the symbol, or ask for an earlier --from",
+        )
+    actions = _ask_actions(ws, source, task, answers)
+    now = ws.clock.now()
+    saved = _Saved(
+        rejected=tuple(finding for answer in answers for finding in answer.rejected),
+        delayed=any(answer.delayed for answer in answers),
     )
+    with immediate(ws.db):
+        series = bar_store.series_id(ws.db, ws.source, task.symbol, task.timeframe)
+        for bars in (bars for answer in answers for bars in answer.bars):
+            report = bar_store.save_bars(ws.db, bars, recorded_at=_recorded_at(ws, now))
+            saved = replace(
+                saved, new=saved.new + report.new, changed=saved.changed + report.changed
+            )
+        for answer in answers:
+            _note(ws, series, answer, task, now)
+        if actions is not None:
+            saved = replace(saved, actions=_save_actions(ws, task, actions, now))
+    return saved
+
+
+def _has_bars(answer: _Answer) -> bool:
+    return any(len(bars) for bars in answer.bars) or bool(answer.rejected)
+
+
+def _note(ws: Workspace, series: int, answer: _Answer, task: Task, now: int) -> None:
+    bar_store.save_rejected(ws.db, series, answer.rejected, seen_at=now)
+    first = to_day(answer.span.start)
+    last = min(to_day(task.last), to_day(answer.span.end) - 1)
+    if first <= last:
+        count = sum(len(bars) for bars in answer.bars)
+        coverage.note_covered(ws.db, series, first, last, asked_at=now, bars=count)
+
+
+_Actions = tuple["list[Split]", "list[Dividend]"]
+
+
+def _ask_actions(
+    ws: Workspace, source: BarSource, task: Task, answers: Sequence[_Answer]
+) -> _Actions | None:
+    """Ask for splits and dividends, unless nothing is new since they were asked for."""
+    asked = records.get_meta(ws.db, _actions_name(ws, task.symbol))
+    stored = bar_store.summary(ws.db, ws.source, task.symbol, task.timeframe)
+    newest = stored.last if stored else 0
+    fresh = any(len(b) and b.ts_close[-1] > newest for answer in answers for b in answer.bars)
+    if asked is not None and int(asked) >= to_day(task.last) and not fresh and not task.full:
+        return None
+    return source.splits(task.symbol), source.dividends(task.symbol)
+
+
+def _save_actions(ws: Workspace, task: Task, actions: _Actions, now: int) -> int:
+    splits, dividends = actions
+    known_at = _action_known_at(ws, now)
+    changed = action_store.save_splits(ws.db, ws.source, task.symbol, splits, known_at=known_at)
+    changed += action_store.save_dividends(
+        ws.db, ws.source, task.symbol, dividends, known_at=known_at
+    )
+    records.set_meta(ws.db, _actions_name(ws, task.symbol), str(to_day(task.last)))
+    return changed
+
+
+def _actions_name(ws: Workspace, symbol: str) -> str:
+    return f"actions:{ws.source}:{symbol}"
 
 
 def _recorded_at(ws: Workspace, now: int) -> Callable[[int], int]:
@@ -243,23 +313,44 @@ def _recorded_at(ws: Workspace, now: int) -> Callable[[int], int]:
     return (lambda ts_close: ts_close) if ws.simulated else (lambda _: now)
 
 
-def _report(
-    ws: Workspace, symbol: str, answers: Sequence[_Answer], *, new: int, changed: int, actions: int
-) -> FetchReport:
-    summary = next(
-        found
-        for found in bar_store.summaries(ws.db)
-        if (found.source, found.symbol) == (ws.source, symbol)
+def _action_known_at(ws: Workspace, now: int) -> Callable[[int], int]:
+    """In simulated time an action became known when its ex-date began; in real time, now."""
+    return (lambda ex_day: ex_day * DAY) if ws.simulated else (lambda _: now)
+
+
+def _added(one: _Saved, other: _Saved) -> _Saved:
+    return _Saved(
+        new=one.new + other.new,
+        changed=one.changed + other.changed,
+        actions=one.actions + other.actions,
+        rejected=one.rejected + other.rejected,
+        delayed=one.delayed or other.delayed,
     )
+
+
+def _report(ws: Workspace, task: Task, calendar: Calendar, saved: _Saved) -> FetchReport:
+    summary = bar_store.summary(ws.db, ws.source, task.symbol, task.timeframe)
+    if summary is None:
+        raise DataError(
+            f"{ws.source} has no bars for {task.symbol}",
+            hint="check the symbol, or ask for an earlier --from",
+        )
+    first, last = to_date(session_day(summary.first)), to_date(session_day(summary.last))
+    gaps = None
+    if task.timeframe == ONE_DAY:
+        low, high = calendar.find(first), calendar.find(last)
+        gaps = None if low is None or high is None else high - low + 1 - summary.bars
     return FetchReport(
-        symbol=symbol,
+        symbol=task.symbol,
         source=ws.source,
-        new=new,
-        changed=changed,
+        timeframe=task.timeframe,
+        new=saved.new,
+        changed=saved.changed,
         bars=summary.bars,
-        first=to_date(session_day(summary.first)),
-        last=to_date(session_day(summary.last)),
-        actions=actions,
-        rejected=tuple(finding for answer in answers for finding in answer.rejected),
-        delayed=any(answer.delayed for answer in answers),
+        first=first,
+        last=last,
+        gaps=gaps,
+        actions=saved.actions,
+        rejected=saved.rejected,
+        delayed=saved.delayed,
     )

@@ -11,8 +11,9 @@ from algotrade.store import bars as bar_store
 from algotrade.store import records
 from algotrade.store.database import immediate
 from algotrade.workflows.context import DAILY, Workspace, at
-from algotrade.workflows.fetch import fetch_symbol, make_source
+from algotrade.workflows.fetch import refresh_symbol
 from algotrade.workflows.settle import settle
+from algotrade.workflows.sources import open_feed
 
 if TYPE_CHECKING:
     from datetime import date
@@ -73,9 +74,9 @@ def advance_clock(ws: Workspace, sessions: int = 1) -> ClockReport:
 def _next_session(ws: Workspace) -> tuple[Workspace, tuple[Fill, ...]]:
     calendar = ws.calendar()
     later = at(ws, calendar.closes[calendar.last_closed(ws.clock.now()) + 1])
-    source = make_source(later, calendar)
+    feed = open_feed(later, calendar)
     for symbol in bar_store.stored_symbols(ws.db, ws.source, DAILY):
-        fetch_symbol(later, source, symbol, calendar)
+        refresh_symbol(later, feed, symbol, calendar)
     with immediate(ws.db):
         records.set_meta(ws.db, records.SAMPLE_CLOCK, str(later.clock.now()))
         fills = settle(later)

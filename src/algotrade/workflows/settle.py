@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from algotrade.domain.times import session_day, to_day
 from algotrade.store import bars as bar_store
 from algotrade.store import journal, records
+from algotrade.store.actions import load_dividends
 from algotrade.trading.broker import SimulatedBroker
 from algotrade.trading.decision import Moment
 from algotrade.trading.session import moments_of, run_session
@@ -83,7 +84,7 @@ def _unseen(ws: Workspace, symbol: str, seen: int) -> list[Moment]:
         [split for split in bars.splits if to_day(split.ex_date) > since],
         [
             dividend
-            for dividend in bar_store.load_dividends(ws.db, ws.source, symbol)
+            for dividend in load_dividends(ws.db, ws.source, symbol)
             if to_day(dividend.ex_date) > since
         ],
     )

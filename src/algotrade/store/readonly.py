@@ -1,0 +1,111 @@
+"""The read-only door: a connection that cannot write, whatever SQL a person types through it."""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from algotrade.errors import DiskError, InputError, LedgerError
+from algotrade.store.database import check_ours, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+_ALLOWED = {
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_FUNCTION,
+    sqlite3.SQLITE_RECURSIVE,
+    sqlite3.SQLITE_TRANSACTION,
+    sqlite3.SQLITE_SAVEPOINT,
+}
+# pragmas that only tell, and those that do without a value: any other could open the door again
+_ABOUT = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"}
+_STATES = {"application_id", "user_version", "query_only"}
+
+
+class Answer(NamedTuple):
+    """What a query gave: names of its columns, rows, and whether more rows were left unread."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+    cut: bool
+
+
+def open_read_only(path: Path, *, say: Callable[[str], None]) -> sqlite3.Connection:
+    """Open an existing store for reading; nothing can be written, attached or switched on.
+
+    On a read-only file system the file is read as immutable, which `say` is told; that is refused
+    (DiskError) where changes still lie in the write-ahead log, since they would be missed.
+    """
+    if not path.is_file():
+        raise LedgerError(f"no store at {path}", hint="name the right home with --home")
+    try:
+        db = _opened(path, "ro")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_READONLY,
+        ):
+            raise
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise DiskError(
+                f"{path} lies on a read-only file system and has changes in {log.name}",
+                hint="copy both files to where you can write, and open the copy",
+            ) from error
+        db = _opened(path, "ro&immutable=1")
+        say(f"{path} cannot be locked here: read as a file that nobody is writing")
+    return db
+
+
+def run_query(
+    db: sqlite3.Connection, sql: str, parameters: Sequence[object] = (), *, limit: int | None = None
+) -> Answer:
+    """Run one statement of a person on a connection of `open_read_only`; at most `limit` rows.
+
+    Raises InputError with SQLite's own words where the statement is wrong, or would write.
+    """
+    try:
+        cursor = db.execute(sql, parameters)
+        rows = cursor.fetchall() if limit is None else list(islice(cursor, limit + 1))
+    except (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.Warning) as error:
+        if getattr(error, "sqlite_errorcode", 1) & 0xFF not in _WRONG:
+            raise
+        raise InputError(f"SQL: {error}", hint=_HINT) from error
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_AUTH:
+            raise
+        raise InputError("SQL: only reading is allowed here", hint=_HINT) from error
+    names = tuple(column[0] for column in cursor.description or ())
+    cut = limit is not None and len(rows) > limit
+    return Answer(names, rows[:limit] if cut else rows, cut)
+
+
+_HINT = "one SELECT; the views are v_bars, v_orders, v_fills, v_decisions, v_equity"
+_WRONG = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_RANGE)
+
+
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
+    db = connect(path, mode)
+    try:
+        check_ours(db, path)  # the first read: a file that cannot be locked fails here
+        for table in ("json_each", "json_tree"):  # they declare themselves at their first use
+            db.execute(f"SELECT 1 FROM {table}('[]')").fetchall()
+        db.execute("PRAGMA query_only = ON")
+        db.set_authorizer(_authorize)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _authorize(
+    action: int, name: str | None, value: str | None, _database: str | None, _source: str | None
+) -> int:
+    tells = action == sqlite3.SQLITE_PRAGMA and (
+        name in _ABOUT or (name in _STATES and value is None)
+    )
+    return sqlite3.SQLITE_OK if action in _ALLOWED or tells else sqlite3.SQLITE_DENY

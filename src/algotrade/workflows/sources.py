@@ -1,0 +1,95 @@
+"""Where market data come from in this run: the source, the calendar, and what calls cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from algotrade.domain.times import DAY, session_date, to_date, to_day
+from algotrade.errors import InputError, SecretError
+from algotrade.market.calendar import Calendar, exchange_calendar
+from algotrade.store import records
+from algotrade.store.database import immediate
+from algotrade.workflows.context import CSV
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from algotrade.market.polygon_http import PolygonHttp
+    from algotrade.market.source import BarSource, PlanningSource
+    from algotrade.workflows.context import Workspace
+
+_CALENDAR_START = date(1990, 1, 1)
+_CALENDAR_AHEAD = timedelta(days=400)
+_CALENDAR_LEFT = 60  # days ahead below which the cached calendar is renewed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """A source; how many seconds so many calls take; who can plan calls, where they cost."""
+
+    source: BarSource
+    eta: Callable[[int], float]
+    planner: PlanningSource | None
+
+
+def open_feed(
+    ws: Workspace,
+    calendar: Calendar,
+    *,
+    on_wait: Callable[[float, str], None] = lambda _seconds, _why: None,
+) -> Feed:
+    """Build the source of market data that the workspace lives on.
+
+    on_wait: told before every longer wait, with its seconds and reason.
+    """
+    if ws.simulated:
+        from algotrade.market.sample import SampleSource
+
+        sample = SampleSource(calendar, now=ws.clock.now())
+        return Feed(source=sample, eta=lambda _calls: 0.0, planner=None)
+    if ws.source == CSV:
+        raise InputError(
+            "source csv is imported, not fetched", hint="algotrade import FILE_OR_FOLDER"
+        )
+    from algotrade.market.polygon import PolygonSource
+
+    http = open_polygon(ws, on_wait=on_wait)
+    now = ws.clock.now()
+    source = PolygonSource(http, calendar, today=session_date(now), now=now, announce=ws.say)
+    return Feed(source=source, eta=http.eta, planner=source)
+
+
+def open_polygon(
+    ws: Workspace, *, on_wait: Callable[[float, str], None] = lambda _seconds, _why: None
+) -> PolygonHttp:
+    """Open the transport to Polygon with the key of the settings."""
+    from algotrade.market.polygon_http import PolygonHttp
+
+    key = ws.settings.key
+    if key is None:
+        raise SecretError(
+            "source polygon needs an API key and none is set",
+            hint="set POLYGON_API_KEY or MASSIVE_API_KEY, or key_file; or --source sample",
+        )
+    return PolygonHttp(
+        base=ws.settings.text("api_base"),
+        key=key.reveal(),
+        rate_per_minute=ws.settings.number("rate"),
+        announce=ws.say,
+        on_wait=on_wait,
+    )
+
+
+def ensure_calendar(ws: Workspace, *, save: bool = True) -> Calendar:
+    """Give the exchange calendar, computing and caching it where it does not reach far enough."""
+    today = to_date(ws.clock.now() // DAY)
+    cached = ws.calendar()
+    if len(cached) and cached.day[-1] >= to_day(today) + _CALENDAR_LEFT:
+        return cached
+    fresh = exchange_calendar(_CALENDAR_START, today + _CALENDAR_AHEAD)
+    if save:
+        with immediate(ws.db):
+            records.save_sessions(ws.db, zip(fresh.day, fresh.opens, fresh.closes, strict=True))
+    return fresh
