@@ -13,7 +13,7 @@ from algotrade.cli.run import Run, command, new_app, with_settings
 from algotrade.cli.views import text_cell
 from algotrade.domain.money import MICROS
 from algotrade.domain.timeframes import parse_timeframe
-from algotrade.domain.times import iso, parse_date, session_date
+from algotrade.domain.times import iso, parse_date, read_as_of, session_date
 from algotrade.errors import InputError
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _request(
     adjusted: bool,
     tail: int,
 ) -> BarsRequest:
-    from algotrade.workflows.bars import BarsRequest, read_as_of
+    from algotrade.workflows.bars import BarsRequest
 
     if tail < 0:
         raise InputError(f"--tail {tail} is negative", hint="0 for all bars")
@@ -191,7 +191,7 @@ def _request(
         start=parse_date(start, field="--from") if start is not None else None,
         end=parse_date(end, field="--to") if end is not None else None,
         tail=tail or None,
-        as_of=read_as_of(as_of) if as_of is not None else None,
+        as_of=read_as_of(as_of),
         adjust=adjusted,
     )
 

@@ -236,7 +236,7 @@ def _clock_view(report: ClockReport) -> View:
 def fetch_progress(run: Run) -> Iterator[Callable[[Progress], None]]:
     """Show what is being fetched, what it waits for and when it will be done, to who watches."""
     if not run.progress:
-        yield lambda _: None
+        yield lambda step: run.out.say(progress_words(step)) if step.waiting else None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn

@@ -48,6 +48,8 @@ COMMANDS = {
     "export": Listed("bars", "Data", "Write stored bars to CSV, JSON lines or Parquet."),
     "data": Listed("quality", "Data", "Judge stored data: check, diff, coverage."),
     "sql": Listed("bars", "Data", "Ask the store in SQL, read-only."),
+    "quote": Listed("market", "Data", "Show the newest price that the plan allows."),
+    "market": Listed("market", "Data", "Show whether the market is open, and holidays."),
     "clock": Listed("data", "Data", "Show or move the simulated time of the sample."),
     "train": Listed("model", "Model", "Train a model and tell what it is worth."),
     "predict": Listed("model", "Model", "Predict from the newest bars."),

@@ -10,7 +10,7 @@ import typer
 from algotrade.cli.data import read_symbols
 from algotrade.cli.output import Column, View
 from algotrade.cli.run import Run, command, new_app, with_settings
-from algotrade.domain.times import iso, session_date
+from algotrade.domain.times import iso, read_as_of, session_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 APPS = {"train": new_app(), "predict": new_app()}
 
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", help="As known then: a date, or an instant with a zone.")
+]
 Symbols = Annotated[
     list[str] | None, typer.Argument(help="Symbols, @watchlist or - for stdin; none: all stored.")
 ]
@@ -36,6 +39,7 @@ def train(
         str | None, typer.Option("--threshold", help="Prediction is 1 above this p(up).")
     ] = None,
     seed: Annotated[str | None, typer.Option("--seed", help="Seed of the training.")] = None,
+    as_of: AsOf = None,
 ) -> None:
     """Train on stored bars, judge out of sample, and register the model."""
     from algotrade.workflows.models import train_model
@@ -51,7 +55,7 @@ def train(
     )
     wanted = read_symbols(run, symbols or [])
     with run.workspace() as ws, _progress(run) as progress:
-        card = train_model(ws, wanted, progress=progress)
+        card = train_model(ws, wanted, as_of=read_as_of(as_of), progress=progress)
     run.out.emit(_train_view(card))
 
 
@@ -63,13 +67,14 @@ def predict(
     model: Annotated[
         str | None, typer.Option("--model", help="Model id; default: the newest trained.")
     ] = None,
+    as_of: AsOf = None,
 ) -> None:
     """Predict from the newest bars: p(up), prediction, and what drove it."""
     from algotrade.workflows.models import predict as predict_workflow
 
     wanted = read_symbols(run, symbols or [])
     with run.workspace() as ws:
-        predictions = predict_workflow(ws, wanted, model)
+        predictions = predict_workflow(ws, wanted, model, as_of=read_as_of(as_of))
     run.out.emit(_predict_view(predictions))
 
 

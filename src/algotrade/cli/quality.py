@@ -11,7 +11,7 @@ from algotrade.cli.output import Column, View
 from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.views import text_cell
 from algotrade.domain.timeframes import parse_timeframe
-from algotrade.domain.times import iso
+from algotrade.domain.times import iso, read_as_of
 from algotrade.errors import EXIT_DATA, EXIT_WARNING
 
 if TYPE_CHECKING:
@@ -54,14 +54,13 @@ def diff(
     since: Annotated[str | None, typer.Option("--since", help="Changed since then.")] = None,
 ) -> None:
     """List what the source changed afterwards, and which decisions and models used it before."""
-    from algotrade.workflows.bars import read_as_of
     from algotrade.workflows.data_diff import diff_data
 
     with run.workspace() as ws:
         changes = diff_data(
             ws,
             read_symbols(run, [symbol])[0] if symbol else None,
-            read_as_of(since) if since else None,
+            read_as_of(since, field="--since"),
         )
     run.out.emit(_diff_view(changes))
 

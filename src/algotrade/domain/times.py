@@ -83,3 +83,17 @@ def parse_instant(text: str, *, field: str) -> int:
             f"{field} {shown(text)} is not an instant with a zone",
             hint="for example 2026-11-20T21:05:00Z",
         ) from None
+
+
+def end_of_day(session: date) -> int:
+    """Give the last instant that belongs to a session's date: midnight five hours behind UTC."""
+    return (to_day(session) + 1) * DAY + 5 * HOUR - 1
+
+
+def read_as_of(text: str | None, *, field: str = "--as-of") -> int | None:
+    """Read an instant with a zone, or a date, which stands for its end; None stays None."""
+    if text is None:
+        return None
+    if "T" in text or " " in text:
+        return parse_instant(text, field=field)
+    return end_of_day(parse_date(text, field=field))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from algotrade.bars import Bars, adjusted
 from algotrade.domain.timeframes import stored_base
-from algotrade.domain.times import DAY, HOUR, parse_date, parse_instant, to_day
+from algotrade.domain.times import DAY, end_of_day
 from algotrade.store import bars as bar_store
 from algotrade.workflows.models import no_bars
 
@@ -32,13 +32,6 @@ class BarsRequest:
     adjust: bool = False
 
 
-def read_as_of(text: str) -> int:
-    """Read --as-of: an instant with a zone, or a date, which means the end of that day."""
-    if "T" in text or " " in text:
-        return parse_instant(text, field="--as-of")
-    return _end_of(parse_date(text, field="--as-of"))
-
-
 def get_bars(ws: Workspace, request: BarsRequest) -> Bars:
     """Load bars as asked; the share basis of adjusted ones is that of the last bar."""
     stored = stored_base(request.timeframe)
@@ -48,7 +41,7 @@ def get_bars(ws: Workspace, request: BarsRequest) -> Bars:
         ws.source,
         request.symbol,
         stored,
-        after=None if request.start is None else _end_of(request.start) - DAY,
+        after=None if request.start is None else end_of_day(request.start) - DAY,
         until=_until(request),
         last=request.tail if exact else None,
         known_at=request.as_of,
@@ -80,10 +73,5 @@ def export_bars(ws: Workspace, requests: Sequence[BarsRequest], path: Path) -> i
 
 
 def _until(request: BarsRequest) -> int | None:
-    bounds = [ts for ts in (request.as_of, request.end and _end_of(request.end)) if ts]
+    bounds = [ts for ts in (request.as_of, request.end and end_of_day(request.end)) if ts]
     return min(bounds) if bounds else None
-
-
-def _end_of(session: date) -> int:
-    """Give the last instant that belongs to a session's date: midnight five hours behind UTC."""
-    return (to_day(session) + 1) * DAY + 5 * HOUR - 1

@@ -32,9 +32,13 @@ def train_model(
     ws: Workspace,
     symbols: Sequence[str],
     *,
+    as_of: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ModelCard:
-    """Train on stored bars and register the model; files first, then the record that names them."""
+    """Train on stored bars and register the model; files first, then the record that names them.
+
+    as_of: train on the bars as they were known then, and on none that closed later.
+    """
     from algotrade.learning.dataset import build_dataset
     from algotrade.learning.features import feature_spec
     from algotrade.learning.labels import LabelSpec
@@ -42,7 +46,10 @@ def train_model(
     from algotrade.learning.training import Plan, train
 
     names = list(dict.fromkeys(symbols)) or bar_store.stored_symbols(ws.db, ws.source, DAILY)
-    histories = [bar_store.load_bars(ws.db, ws.source, name, DAILY) for name in names]
+    histories = [
+        bar_store.load_bars(ws.db, ws.source, name, DAILY, until=as_of, known_at=as_of)
+        for name in names
+    ]
     empty = [bars.symbol for bars in histories if not len(bars)]
     if empty or not names:
         raise no_bars(ws, empty[0] if empty else "any symbol")
@@ -61,20 +68,27 @@ def train_model(
     return load_model(ws, saved.model_id).card
 
 
-def load_model(ws: Workspace, model_id: str | None = None) -> Model:
-    """Load the named model, else the newest trained on this source; every byte is verified."""
+def load_model(ws: Workspace, model_id: str | None = None, *, as_of: int | None = None) -> Model:
+    """Load the named model, else the newest trained on this source; every byte is verified.
+
+    as_of: the newest that was trained by then; where there is none, a later one, and it is told.
+    """
     from algotrade.learning.registry import load_card, load_scorer
 
-    record = _choose(ws, model_id)
+    record = _choose(ws, model_id, as_of)
     card = load_card(ws.settings.models, record.model_id, record.card_sha256)
     return Model(card=card, scorer=load_scorer(ws.settings.models, card))
 
 
-def predict_symbol(ws: Workspace, model: Model, symbol: str) -> Prediction:
-    """Predict from the newest stored bars of one symbol."""
+def predict_symbol(
+    ws: Workspace, model: Model, symbol: str, *, as_of: int | None = None
+) -> Prediction:
+    """Predict from the newest stored bars of one symbol, or from those known at `as_of`."""
     from algotrade.learning.predictor import predict_row
 
-    bars = bar_store.load_bars(ws.db, ws.source, symbol, DAILY, last=model.card.lookback)
+    bars = bar_store.load_bars(
+        ws.db, ws.source, symbol, DAILY, until=as_of, known_at=as_of, last=model.card.lookback
+    )
     if not len(bars):
         raise no_bars(ws, symbol)
     if symbol not in model.card.symbols:
@@ -82,14 +96,20 @@ def predict_symbol(ws: Workspace, model: Model, symbol: str) -> Prediction:
     return predict_row(model.card, model.scorer, bars)
 
 
-def predict(ws: Workspace, symbols: Sequence[str], model_id: str | None = None) -> list[Prediction]:
+def predict(
+    ws: Workspace,
+    symbols: Sequence[str],
+    model_id: str | None = None,
+    *,
+    as_of: int | None = None,
+) -> list[Prediction]:
     """Predict for each symbol, or for all that are stored; say where data are stale."""
     names = list(dict.fromkeys(symbols)) or bar_store.stored_symbols(ws.db, ws.source, DAILY)
     if not names:
         raise no_bars(ws, "any symbol")
-    model = load_model(ws, model_id)
-    predictions = [predict_symbol(ws, model, name) for name in names]
-    for prediction in predictions:
+    model = load_model(ws, model_id, as_of=as_of)
+    predictions = [predict_symbol(ws, model, name, as_of=as_of) for name in names]
+    for prediction in predictions if as_of is None else ():
         behind = stale_sessions(ws, prediction.ts)
         if behind:
             ws.say(f"{prediction.symbol}: {behind} completed sessions newer than the data")
@@ -110,7 +130,7 @@ def no_bars(ws: Workspace, symbol: str) -> DataError:
     return DataError(what, hint=f"algotrade fetch {symbol if symbol.isalpha() else 'AAPL'}")
 
 
-def _choose(ws: Workspace, model_id: str | None) -> records.TrainingRecord:
+def _choose(ws: Workspace, model_id: str | None, as_of: int | None) -> records.TrainingRecord:
     known = records.trainings(ws.db)
     if model_id is not None:
         named = [record for record in known if record.model_id == model_id]
@@ -129,4 +149,9 @@ def _choose(ws: Workspace, model_id: str | None) -> records.TrainingRecord:
     if not usable:
         trained_on = f"; there is one of source {known[0].source}" if known else ""
         raise ModelError(f"no model of source {ws.source}{trained_on}", hint="algotrade train")
-    return usable[0]
+    if as_of is None:
+        return usable[0]
+    by_then = [record for record in usable if record.trained_at <= as_of]
+    if not by_then:
+        ws.say(f"model {usable[0].model_id} was trained later: it may have seen what came after")
+    return (by_then or usable)[0]

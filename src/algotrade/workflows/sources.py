@@ -38,11 +38,11 @@ def open_feed(
     ws: Workspace,
     calendar: Calendar,
     *,
-    on_wait: Callable[[float, str], None] = lambda _seconds, _why: None,
+    on_wait: Callable[[float, str], None] | None = None,
 ) -> Feed:
     """Build the source of market data that the workspace lives on.
 
-    on_wait: told before every longer wait, with its seconds and reason.
+    on_wait: told before every longer wait, with its seconds and reason; without it, `say` is.
     """
     if ws.simulated:
         from algotrade.market.sample import SampleSource
@@ -62,7 +62,7 @@ def open_feed(
 
 
 def open_polygon(
-    ws: Workspace, *, on_wait: Callable[[float, str], None] = lambda _seconds, _why: None
+    ws: Workspace, *, on_wait: Callable[[float, str], None] | None = None
 ) -> PolygonHttp:
     """Open the transport to Polygon with the key of the settings."""
     from algotrade.market.polygon_http import PolygonHttp
