@@ -137,7 +137,7 @@ def test_a_split_of_long_ago_leaves_a_younger_order_alone() -> None:
 def test_a_split_moves_the_last_price_too_so_that_nothing_seems_lost() -> None:
     # 10 at 100, halted trading on the split day: 20 at 50 is the same 1,000
     start = state(deposit(), bought(10 * SHARE, 100 * DOLLAR))
-    other = moment(1, DOLLAR, symbol="ZZZ", splits=(replace(DOUBLE, symbol="AAPL"),))
+    other = moment(1, DOLLAR, symbol="ZZZ", splits=(DOUBLE._replace(symbol="AAPL"),))
     result, _ = run([other], start)
     assert result.state.prices["AAPL"] == 50 * DOLLAR
     assert result.state.equity == 100_000 * DOLLAR

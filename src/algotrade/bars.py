@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade.domain.money import divide_half_even
 from algotrade.domain.times import session_day, to_day
@@ -91,8 +91,7 @@ class Bars:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(NamedTuple):
     """One bar that cannot be believed: which, and why, in words."""
 
     symbol: str

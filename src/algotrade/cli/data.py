@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from algotrade.market.source import PlannedCall
-    from algotrade.workflows.fetch import FetchReport, FetchResult, Progress
+    from algotrade.workflows.fetch import FetchReport, FetchResult
+    from algotrade.workflows.fetch_board import Progress
     from algotrade.workflows.sample_clock import ClockReport
 
 APPS = {"fetch": new_app(), "clock": new_app(invoke_without_command=True)}
@@ -100,6 +102,8 @@ def fetch(
         return
     with run.workspace(create=True) as ws, fetch_progress(run) as progress:
         result = fetch_workflow(ws, request, progress=progress)
+    if not result.reports and len(result.failures) == 1:
+        raise result.failures[0][1]
     for report in result.reports:
         _tell_findings(run, report)
     for symbol, error in result.failures:
@@ -195,8 +199,13 @@ def _fetch_view(result: FetchResult) -> View:
             Column(title=name, cell=_cell(name), right=name not in {"symbol", "from", "to"})
             for name in names
         ],
-        below=fill_lines(result.fills),
+        below=[*fill_lines(result.fills), *_next_step(result)],
     )
+
+
+def _next_step(result: FetchResult) -> list[str]:
+    first = any(report.new == report.bars and report.gaps is not None for report in result.reports)
+    return ["next: algotrade train"] if first else []
 
 
 def _cell(name: str) -> Callable[[Any], str]:
@@ -236,7 +245,7 @@ def _clock_view(report: ClockReport) -> View:
 def fetch_progress(run: Run) -> Iterator[Callable[[Progress], None]]:
     """Show what is being fetched, what it waits for and when it will be done, to who watches."""
     if not run.progress:
-        yield lambda step: run.out.say(progress_words(step)) if step.waiting else None
+        yield _teller(run)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -259,9 +268,22 @@ def fetch_progress(run: Run) -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
+def _teller(run: Run) -> Callable[[Progress], None]:
+    """Tell each reason to wait once, where nobody watches."""
+    told: set[str] = set()
+
+    def tell(step: Progress) -> None:
+        if step.wait and step.wait.why not in told:
+            told.add(step.wait.why)
+            run.out.say(progress_words(step))
+
+    return tell
+
+
 def progress_words(step: Progress) -> str:
     """Tell what is asked, why it waits, and at what clock time it will be done."""
-    words = [step.doing, step.waiting]
+    wait = step.wait
+    words = [step.doing, f"waiting {math.ceil(wait.seconds)} s ({wait.why})" if wait else ""]
     if step.seconds_left > 1:
         words.append(f"done about {local_time(step.seconds_left)}")
     return "  ".join(word for word in words if word)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from algotrade.errors import EXIT_PIPE, DiskError
 
@@ -19,8 +19,7 @@ WIDTH = 80
 _LABEL = 9  # "reason   ", "signal   ": the width of the labels that lines begin with
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(NamedTuple):
     """One column of the table for people: title, and how a row's cell reads.
 
     whole: its words are names to be copied, never broken; other columns give way.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from datetime import date
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
+class Split(NamedTuple):
     """From `ex_date` on, `split_from` old shares are `split_to` new ones (4-for-1: 1 and 4)."""
 
     symbol: str
@@ -19,8 +17,7 @@ class Split:
     split_to: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dividend:
+class Dividend(NamedTuple):
     """Holders at the close before `ex_date` receive `amount` micro-dollars a share, as paid."""
 
     symbol: str

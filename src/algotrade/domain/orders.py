@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 BUY = "buy"
 SELL = "sell"
@@ -45,8 +46,7 @@ class Order:
         return self.key[:KEY_SHOWN]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fill:
+class Fill(NamedTuple):
     """(Part of) an order met at a price; `quantity` is signed, `fee` in micro-dollars."""
 
     order: Order

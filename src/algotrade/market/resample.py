@@ -177,5 +177,5 @@ def _in_last_basis(
                     into, out_of = out_of, into
                 kept[name][row] = divide_half_even(int(kept[name][row]) * into, out_of)
         day = session_date(int(starts[place]))
-        dated.append(replace(split, ex_date=day))
+        dated.append(split._replace(ex_date=day))
     return kept, tuple(dated)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from operator import floordiv, sub
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade.bars import COLUMNS, Bars, from_rows
 from algotrade.domain.times import DAY, HOUR, MICROSECONDS
@@ -25,8 +24,7 @@ _ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _TOGETHER = 50  # rows of one INSERT: SQLite starts a statement once for all of them
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaveReport:
+class SaveReport(NamedTuple):
     """What saving bars changed: bars not known before, and bars the source corrected."""
 
     new: int
@@ -103,8 +101,7 @@ def stored_symbols(db: sqlite3.Connection, source: str, timeframe: str) -> list[
     return [symbol for (symbol,) in rows]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesSummary:
+class SeriesSummary(NamedTuple):
     """How much of one series is stored."""
 
     source: str

@@ -14,6 +14,7 @@ from algotrade.store import bars as bar_store
 from algotrade.store import coverage, records
 from algotrade.store.database import immediate
 from algotrade.workflows.context import Workspace, at, ensure_account
+from algotrade.workflows.fetch_board import Board
 from algotrade.workflows.fetch_plan import FetchRequest, Task, plan_symbol
 from algotrade.workflows.settle import settle
 from algotrade.workflows.sources import Feed, ensure_calendar, open_feed
@@ -27,17 +28,7 @@ if TYPE_CHECKING:
     from algotrade.domain.orders import Fill
     from algotrade.market.calendar import Calendar
     from algotrade.market.source import BarSource, PlannedCall
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where a fetch stands: units done of all, what is asked now, why it waits, seconds left."""
-
-    done: int
-    total: int
-    doing: str
-    waiting: str = ""
-    seconds_left: float = 0.0
+    from algotrade.workflows.fetch_board import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +78,7 @@ class _Saved:
     new: int = 0
     changed: int = 0
     actions: int = 0
+    told: bool = False  # splits and dividends were asked for
     rejected: tuple[Finding, ...] = ()
     delayed: bool = False
 
@@ -101,16 +93,16 @@ def fetch(
     calendar = ensure_calendar(ws)
     ws = _start_clock(ws, calendar)
     tasks = [plan_symbol(ws, name, calendar, request) for name in _wanted(ws, request)]
-    board = _Board(progress, sum(len(task.units) for task in tasks))
+    board = Board(progress)
     feed = open_feed(ws, calendar, on_wait=board.waits)
-    board.eta = feed.eta
+    board.start(feed, {task.symbol: _calls(ws, feed, task) for task in tasks})
     reports, failures = [], []
     for task in tasks:
         try:
             reports.append(fetch_symbol(ws, feed, task, calendar, board))
         except (DataError, PlanError) as error:
             failures.append((task.symbol, error))
-            board.skip(task)
+            board.skip(task.symbol)
     fills: tuple[Fill, ...] = ()
     if reports:
         with immediate(ws.db):
@@ -130,65 +122,41 @@ def plan_calls(ws: Workspace, request: FetchRequest) -> list[tuple[str, PlannedC
         task = plan_symbol(ws, name, calendar, request)
         for span in (span for unit in task.units for span in unit):
             calls += [(name, call) for call in planner.plan(name, task.timeframe, span)]
-        calls += [(name, call) for call in planner.plan_actions(name)]
+        if _actions_due(ws, task):
+            calls += [(name, call) for call in planner.plan_actions(name)]
+    return calls
+
+
+def _calls(ws: Workspace, feed: Feed, task: Task) -> list[int]:
+    """Give how many calls each unit is expected to take."""
+    if feed.planner is None:
+        return [0] * len(task.units)
+    plan, symbol = feed.planner.plan, task.symbol
+    calls = [
+        sum(call.pages for span in unit for call in plan(symbol, task.timeframe, span))
+        for unit in task.units
+    ]
+    calls[0] += len(feed.planner.plan_actions(symbol)) if _actions_due(ws, task) else 0
     return calls
 
 
 def fetch_symbol(
-    ws: Workspace, feed: Feed, task: Task, calendar: Calendar, board: _Board
+    ws: Workspace, feed: Feed, task: Task, calendar: Calendar, board: Board
 ) -> FetchReport:
     """Ask for each unit, all of it first, then store it in one transaction."""
     saved = _Saved()
     for unit in task.units:
         board.doing(f"{task.symbol} {unit[0].start:%Y-%m}" if len(task.units) > 1 else task.symbol)
         answers = _ask_all(ws, feed.source, task, unit)
-        saved = _added(saved, _store(ws, feed.source, task, answers))
-        board.step()
+        saved = _added(saved, _store(ws, feed.source, task, answers, told=saved.told))
+        board.step(task.symbol)
     return _report(ws, task, calendar, saved)
 
 
 def refresh_symbol(ws: Workspace, feed: Feed, symbol: str, calendar: Calendar) -> FetchReport:
     """Bring one stored symbol's daily bars up to date."""
     task = plan_symbol(ws, symbol, calendar, FetchRequest())
-    return fetch_symbol(ws, feed, task, calendar, _Board(lambda _: None, 1))
-
-
-class _Board:
-    """Count units and pass on what a person watching wants to know."""
-
-    def __init__(self, progress: Callable[[Progress], None], total: int) -> None:
-        self.eta: Callable[[int], float] = lambda _calls: 0.0
-        self._progress, self._total, self._done, self._doing = progress, total, 0, ""
-
-    def doing(self, what: str) -> None:
-        """Tell what is asked now."""
-        self._doing = what
-        self._tell()
-
-    def step(self) -> None:
-        """Count a unit as done."""
-        self._done += 1
-        self._tell()
-
-    def skip(self, task: Task) -> None:
-        """Count the units of a symbol that failed as done."""
-        self._done = min(self._total, self._done + len(task.units))
-
-    def waits(self, seconds: float, why: str) -> None:
-        """Tell that the provider or our pacing makes us wait."""
-        self._tell(f"waiting {seconds:.0f} s ({why})")
-
-    def _tell(self, waiting: str = "") -> None:
-        left = self.eta(max(1, self._total - self._done))
-        self._progress(
-            Progress(
-                done=self._done,
-                total=self._total,
-                doing=self._doing,
-                waiting=waiting,
-                seconds_left=left,
-            )
-        )
+    return fetch_symbol(ws, feed, task, calendar, Board(lambda _: None))
 
 
 def _wanted(ws: Workspace, request: FetchRequest) -> list[str]:
@@ -221,7 +189,7 @@ def _ask_all(ws: Workspace, source: BarSource, task: Task, unit: Sequence[Span])
         except PlanError:
             if not task.known or span.end > task.last:
                 raise
-            ws.say(f"{task.symbol}: the plan does not include {span.start} .. {span.end}")
+            ws.say(f"{task.symbol}: the plan does not include what is before {span.end}")
     return answers
 
 
@@ -237,16 +205,22 @@ def _ask(source: BarSource, task: Task, span: Span) -> _Answer:
     )
 
 
-def _store(ws: Workspace, source: BarSource, task: Task, answers: Sequence[_Answer]) -> _Saved:
-    """Store a unit with the actions that belong to it, in one transaction."""
+def _store(
+    ws: Workspace, source: BarSource, task: Task, answers: Sequence[_Answer], *, told: bool
+) -> _Saved:
+    """Store a unit with the actions that belong to it, in one transaction.
+
+    told: the actions were asked for in this fetch and came with an earlier unit.
+    """
     if not task.known and task.timeframe == ONE_DAY and not any(map(_has_bars, answers)):
         raise DataError(
             f"{ws.source} has no bars for {task.symbol}",
             hint="check the symbol, or ask for an earlier --from",
         )
-    actions = _ask_actions(ws, source, task, answers)
+    actions = None if told else _ask_actions(ws, source, task, answers)
     now = ws.clock.now()
     saved = _Saved(
+        told=told or actions is not None,
         rejected=tuple(finding for answer in answers for finding in answer.rejected),
         delayed=any(answer.delayed for answer in answers),
     )
@@ -284,13 +258,17 @@ def _ask_actions(
     ws: Workspace, source: BarSource, task: Task, answers: Sequence[_Answer]
 ) -> _Actions | None:
     """Ask for splits and dividends, unless nothing is new since they were asked for."""
-    asked = records.get_meta(ws.db, _actions_name(ws, task.symbol))
     stored = bar_store.summary(ws.db, ws.source, task.symbol, task.timeframe)
     newest = stored.last if stored else 0
     fresh = any(len(b) and b.ts_close[-1] > newest for answer in answers for b in answer.bars)
-    if asked is not None and int(asked) >= to_day(task.last) and not fresh and not task.full:
+    if not fresh and not _actions_due(ws, task):
         return None
     return source.splits(task.symbol), source.dividends(task.symbol)
+
+
+def _actions_due(ws: Workspace, task: Task) -> bool:
+    asked = records.get_meta(ws.db, _actions_name(ws, task.symbol))
+    return task.full or asked is None or int(asked) < to_day(task.last)
 
 
 def _save_actions(ws: Workspace, task: Task, actions: _Actions, now: int) -> int:
@@ -323,6 +301,7 @@ def _added(one: _Saved, other: _Saved) -> _Saved:
         new=one.new + other.new,
         changed=one.changed + other.changed,
         actions=one.actions + other.actions,
+        told=one.told or other.told,
         rejected=one.rejected + other.rejected,
         delayed=one.delayed or other.delayed,
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade.domain.risk import Conditions, RiskVerdict
 from algotrade.errors import DiskError, HaltedError, InputError
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 HALT_WAIT_SECONDS = 1.0  # the file halts already; nobody waits for a store that is busy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RiskResult:
+class RiskResult(NamedTuple):
     """The account against its limits; `halted` names every place that says halted."""
 
     account: str

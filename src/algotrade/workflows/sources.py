@@ -27,10 +27,14 @@ _CALENDAR_LEFT = 60  # days ahead below which the cached calendar is renewed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """A source; how many seconds so many calls take; who can plan calls, where they cost."""
+    """A source; how many seconds so many calls take; who can plan calls, where they cost.
+
+    calls_made: gives how many were made in this run, tries that failed among them.
+    """
 
     source: BarSource
     eta: Callable[[int], float]
+    calls_made: Callable[[], int]
     planner: PlanningSource | None
 
 
@@ -48,7 +52,7 @@ def open_feed(
         from algotrade.market.sample import SampleSource
 
         sample = SampleSource(calendar, now=ws.clock.now())
-        return Feed(source=sample, eta=lambda _calls: 0.0, planner=None)
+        return Feed(source=sample, eta=lambda _calls: 0.0, calls_made=lambda: 0, planner=None)
     if ws.source == CSV:
         raise InputError(
             "source csv is imported, not fetched", hint="algotrade import FILE_OR_FOLDER"
@@ -58,7 +62,7 @@ def open_feed(
     http = open_polygon(ws, on_wait=on_wait)
     now = ws.clock.now()
     source = PolygonSource(http, calendar, today=session_date(now), now=now, announce=ws.say)
-    return Feed(source=source, eta=http.eta, planner=source)
+    return Feed(source=source, eta=http.eta, calls_made=lambda: http.calls_made, planner=source)
 
 
 def open_polygon(
