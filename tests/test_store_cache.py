@@ -228,6 +228,28 @@ def test_every_way_to_change_rows_by_hand_is_noticed(
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("offset", [-1, 0, 1])
+def test_the_edge_of_a_chunk_belongs_to_one_side(db: sqlite3.Connection, offset: int) -> None:
+    save(db, dict.fromkeys(range(0, 24, 2), 100))
+    load(db)
+    (edge,) = db.execute("SELECT start FROM bar_chunks WHERE chunk_id = 2").fetchone()
+    row = {"s": 1, "ts": edge + offset, "end": edge + offset + 1, "p": 55}
+    for sql in ("replace", "update", "delete"):
+        db.execute(SQL[sql], row | {"p": row["p"] + 1})
+        assert load(db) == by_rows(db, "AAPL")
+        assert count_chunks(db) >= 4
+
+
+@pytest.mark.usefixtures("small")
+def test_spans_of_the_cache_are_open_below_and_closed_above(db: sqlite3.Connection) -> None:
+    save(db, dict.fromkeys(range(12), 100))
+    load(db)
+    for after in (ts(4) - 1, ts(4), ts(4) + 1):
+        for until in (ts(7) - 1, ts(7), ts(7) + 1):
+            assert load(db, after=after, until=until) == by_rows(db, "AAPL", after, until)
+
+
+@pytest.mark.usefixtures("small")
 def test_a_correction_drops_one_chunk_and_an_append_the_last(db: sqlite3.Connection) -> None:
     save(db, dict.fromkeys(range(12), 100))
     load(db)
@@ -352,6 +374,8 @@ def test_a_panel_aligns_symbols_on_all_their_times(
     assert panel.present.tolist() == [[x > 0 for x in row] for row in panel.columns["close"]]
     assert panel.columns["volume"].tolist() == (panel.columns["close"] * 7).tolist()
     assert {matrix.dtype for matrix in panel.columns.values()} == {np.dtype(np.int64)}
+    gone = load_panel(db, "polygon", ("NONE", "SAME"), "1d")
+    assert gone.present.tolist() == [[False, True]] * 3
     part = load_panel(db, "polygon", ("SOON",), "1d", after=ts(1), until=ts(3))
     assert part.columns["close"].tolist() == [[21], [31]]
 
