@@ -106,7 +106,7 @@ def import_(
     ] = None,
     timeframe: Annotated[str, typer.Option("--timeframe", help="1d or 1m.")] = "1d",
     mapping: Annotated[
-        str, typer.Option("--map", help="Columns by name: 'Date=date,Last=close'.")
+        str, typer.Option("--map", help="Columns by name: 'Date=ts,Last=close'.")
     ] = "",
     tz: Annotated[
         str, typer.Option("--tz", help="Zone of times that name none.")
@@ -137,8 +137,8 @@ def import_(
     }
     lines = [
         (
-            f"imported {report.symbols:,} symbols into source {report.source}: {report.new:,} new"
-            f" bars, {report.changed:,} corrected, {report.splits:,} splits,"
+            f"source {report.source}: {report.symbols:,} symbols imported, {report.new:,} new bars,"
+            f" {report.changed:,} corrected, {report.splits:,} splits,"
             f" {report.dividends:,} dividends, {report.rejected:,} bars set aside"
         ),
         f"next: algotrade data check --source {report.source}",

@@ -37,6 +37,8 @@ def read_symbols(run: Run, typed: Iterable[str]) -> list[str]:
         if choice.note:
             run.out.say(choice.note)
         found[choice.symbol] = None
+    if typed and not found:
+        raise InputError("no symbol came on stdin", hint="one or more, parted by blanks")
     return list(found)
 
 
@@ -205,7 +207,10 @@ def _fetch_view(result: FetchResult) -> View:
 
 def _next_step(result: FetchResult) -> list[str]:
     first = any(report.new == report.bars and report.gaps is not None for report in result.reports)
-    return ["next: algotrade train"] if first else []
+    lines = ["next: algotrade train"] if first else []
+    if any(report.changed for report in result.reports):
+        lines.append("next: algotrade data diff tells what was corrected and who used it")
+    return lines
 
 
 def _cell(name: str) -> Callable[[Any], str]:

@@ -13,7 +13,7 @@ from algotrade.cli.run import Run, command, new_app, with_settings
 from algotrade.domain.times import iso, read_as_of, session_date
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from algotrade.domain.predictions import Prediction
     from algotrade.learning.card import ModelCard
@@ -134,12 +134,18 @@ def _train_view(card: ModelCard) -> View:
         ],
         above=[
             (
-                f"{card.kind} on {', '.join(card.symbols)}: {card.rows:,} rows,"
+                f"{card.kind} on {_named(card.symbols)}: {card.rows:,} rows,"
                 f" {data['first']} .. {data['last']}, up over the next {card.horizon} sessions"
             )
         ],
         below=[card.verdict, f"saved {card.id}", "next: algotrade predict"],
     )
+
+
+def _named(symbols: Sequence[str]) -> str:
+    if len(symbols) <= 8:
+        return ", ".join(symbols)
+    return f"{symbols[0]} .. {symbols[-1]} ({len(symbols):,} symbols)"
 
 
 def _score(name: str) -> Callable[[Any], str]:

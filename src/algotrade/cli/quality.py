@@ -153,7 +153,7 @@ def _diff_view(changes: list[Change]) -> View:
             Column(title="new", cell=_values("new"), right=False),
             Column(title="used by", cell=_users, right=False),
         ],
-        below=[f"{len(rows):,} changes"],
+        below=[f"{len(rows):,} changes", *_user_lines(changes)],
     )
 
 
@@ -164,8 +164,16 @@ def _values(name: str) -> Any:  # noqa: ANN401  a cell function
 
 
 def _users(row: Mapping[str, Any]) -> str:
-    parts = [f"{len(row['decisions'])} decisions"] if row["decisions"] else []
-    return ", ".join([*parts, *row["models"]]) or "nobody"
+    counts = [f"{len(row[name])} {name}" for name in ("decisions", "models") if row[name]]
+    return ", ".join(counts) or "nobody"
+
+
+def _user_lines(changes: list[Change]) -> list[str]:
+    decisions = sorted({decision for change in changes for decision in change.decisions})
+    models = dict.fromkeys(model for change in changes for model in change.models)
+    told = {"decisions": map(str, decisions), "models": models}
+    lines = {name: ", ".join(ids) for name, ids in told.items()}
+    return [f"{name} that used old values: {ids}" for name, ids in lines.items() if ids]
 
 
 def _coverage_view(found: list[Coverage]) -> View:

@@ -99,7 +99,10 @@ def _missing_days(
         return [(first, last)]
     missing = coverage.missing_spans(ws.db, series, first, last)
     if request.gaps:
-        missing += _gap_days(ws, series, first, last, calendar)
+        gaps = _gap_days(ws, series, first, last, calendar)
+        if gaps and request.timeframe == ONE_DAY:  # years of daily bars are one call
+            gaps = [(gaps[0][0], gaps[-1][1])]
+        missing += gaps
     recheck = calendar.day[max(0, calendar.last_at_or_before(last) - RECHECKED_SESSIONS + 1)]
     spans = coverage.covered_spans(ws.db, series)
     known = max((end for _, end in spans), default=first - 1)

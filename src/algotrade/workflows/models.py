@@ -9,7 +9,7 @@ from algotrade.errors import DataError, ModelError
 from algotrade.store import bars as bar_store
 from algotrade.store import records
 from algotrade.store.database import immediate
-from algotrade.workflows.context import DAILY, Workspace
+from algotrade.workflows.context import CSV, DAILY, Workspace
 from algotrade.workflows.state import stale_sessions
 
 if TYPE_CHECKING:
@@ -44,8 +44,11 @@ def train_model(
     from algotrade.learning.labels import LabelSpec
     from algotrade.learning.registry import save_model
     from algotrade.learning.training import Plan, train
+    from algotrade.store.chunks import prepare_chunks
 
     names = list(dict.fromkeys(symbols)) or bar_store.stored_symbols(ws.db, ws.source, DAILY)
+    found = [bar_store.find_series(ws.db, ws.source, name, DAILY) for name in names]
+    prepare_chunks(ws.db, [series for series in found if series is not None])
     histories = [
         bar_store.load_bars(ws.db, ws.source, name, DAILY, until=as_of, known_at=as_of)
         for name in names
@@ -127,7 +130,9 @@ def no_bars(ws: Workspace, symbol: str) -> DataError:
             f"{what}; there are bars of source {others[0]}, and sources are never mixed",
             hint=f"algotrade fetch {symbol}, or --source {others[0]}",
         )
-    return DataError(what, hint=f"algotrade fetch {symbol if symbol.isalpha() else 'AAPL'}")
+    if ws.source == CSV:
+        return DataError(what, hint="algotrade import FILE_OR_FOLDER")
+    return DataError(what, hint=f"algotrade fetch {'AAPL' if ' ' in symbol else symbol}")
 
 
 def _choose(ws: Workspace, model_id: str | None, as_of: int | None) -> records.TrainingRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from algotrade.errors import InputError
 from algotrade.store.database import sqlite_errors
 from algotrade.store.readonly import Answer, open_read_only, run_query
 
@@ -20,4 +21,9 @@ def query_store(settings: Settings, query: str, *, say: Callable[[str], None]) -
         sqlite_errors(settings.store),
         contextlib.closing(open_read_only(settings.store, say=say)) as db,
     ):
-        return run_query(db, query)
+        answer = run_query(db, query)
+    if not answer.columns:
+        raise InputError(
+            "SQL: this asks for nothing", hint="one SELECT, such as SELECT * FROM v_bars"
+        )
+    return answer
