@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli_helpers import MONDAY, cli, copied, live, served
+from cli_helpers import MONDAY, SERVED, cli, copied, live, served
 from polygon_server import PolygonServer
 
 if TYPE_CHECKING:
@@ -117,7 +117,46 @@ def test_screens_of_settings(home: Path) -> None:
     screen("config_show_origin", "config", "show", "--origin", home=home)
 
 
-@pytest.mark.parametrize("command", ["", "trade", "risk", "fetch", "config show"])
+def test_screens_of_stored_data(home: Path) -> None:
+    screen("bars", "bars", "AAPL", "--tail", "5", home=home)
+    screen("bars_adjusted", "bars", "AAPL", "--tail", "2", "--adjusted", home=home)
+    screen("bars_weekly", "bars", "AAPL", "--timeframe", "1w", "--tail", "3", home=home)
+    screen("export", "export", "AAPL", "--file", str(home / "aapl.csv"), home=home)
+    screen("import", "import", str(home / "aapl.csv"), home=home)
+    screen("data_check", "data", "check", home=home)
+    screen("data_coverage", "data", "coverage", home=home)
+    screen("data_diff_none", "data", "diff", home=home)
+    screen("sql", "sql", "SELECT symbol, count(*) AS bars FROM v_bars GROUP BY 1", home=home)
+    screen("sql_refused", "sql", "DELETE FROM bars", home=home)
+    screen("fetch_plan_none", "fetch", "AAPL", "--dry-run", home=home)
+
+
+def test_screens_of_what_a_source_changed(short: Path, live_trained: Path) -> None:
+    short.rmdir()
+    home = copied(live_trained, short)
+    rows = [dict(row) for row in served(1)]
+    rows[-40]["v"] = 12_345_678
+    rows[-50]["c"] = rows[-50]["l"]
+    with PolygonServer({"AAPL": rows, "IBM": served()[:-1]}, page_size=250) as server:
+        screen("live_trade_before", *TRADE, home=home, env=live(server.base))
+        env = live(server.base, MONDAY)
+        screen("fetch_plan", "fetch", "AAPL,IBM", "--dry-run", home=home, env=env)
+        screen("fetch_full", "fetch", "--full", home=home, env=env)
+        screen("fetch_some", "fetch", "IBM", "XYZZY", "AAPL", home=home, env=env)
+        screen("data_diff", "data", "diff", home=home, env=env)
+        server.bars["GE"] = [row for number, row in enumerate(served(1)) if number % SERVED != 77]
+        screen("fetch_gaps", "fetch", "GE", home=home, env=env)
+        screen("data_check_gaps", "data", "check", home=home, env=env)
+        screen("data_coverage_gaps", "data", "coverage", "GE", home=home, env=env)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("", "trade", "risk", "fetch", "config show", "import", "bars", "export", "sql", "data"),
+        *("data check", "data diff", "data coverage"),
+    ],
+)
 def test_help_fits(command: str, home: Path) -> None:
     ran = cli(*command.split(), "--help", home=home, env={"COLUMNS": "80"}).well()
     assert "Usage: algotrade" in ran.out

@@ -28,8 +28,11 @@ READING = {
     "risk": "risk",
     "why": "why AAPL",
     "rehearsal": "trade --symbol AAPL --qty 12 --dry-run",
+    "bars": "bars AAPL",
+    "coverage": "data coverage",
+    "sql": "sql SELECT*FROM(v_bars)LIMIT(9)",
 }
-SCHEMAS = {"rehearsal": "trade"}
+SCHEMAS = {"rehearsal": "trade", "coverage": "data-coverage"}
 HEAVY = {"pandas", "sklearn", "sqlite_utils", "numpy", "scipy", "joblib", "exchange_calendars"}
 
 reading = pytest.mark.parametrize("name", READING)

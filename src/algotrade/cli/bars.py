@@ -9,8 +9,8 @@ import typer
 
 from algotrade.cli.data import read_symbols
 from algotrade.cli.output import Column, View
-from algotrade.cli.run import Run, command, new_app, with_settings
-from algotrade.cli.views import text_cell
+from algotrade.cli.run import Run, check_target, command, new_app, with_settings
+from algotrade.cli.views import fill_lines, text_cell
 from algotrade.domain.money import MICROS
 from algotrade.domain.timeframes import parse_timeframe
 from algotrade.domain.times import iso, parse_date, read_as_of, session_date
@@ -81,6 +81,7 @@ def export(
 
     if not to:
         raise InputError("no file named", hint="algotrade export AAPL --file aapl.csv")
+    check_target(run.settings, to, "--file")
     names = read_symbols(run, symbols or [])
     requests = [
         _request(run, name, timeframe, start, end, as_of, adjusted=adjusted, tail=0)
@@ -141,6 +142,7 @@ def import_(
             f" {report.changed:,} corrected, {report.splits:,} splits,"
             f" {report.dividends:,} dividends, {report.rejected:,} bars set aside"
         ),
+        *fill_lines(report.fills),
         f"next: algotrade data check --source {report.source}",
     ]
     run.out.emit(View(schema="algotrade.import/1", data=row, rows=[row], above=lines))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from algotrade.market.source import PlannedCall
+    from algotrade.workflows.context import Workspace
     from algotrade.workflows.fetch import FetchReport, FetchResult
     from algotrade.workflows.fetch_board import Progress
     from algotrade.workflows.sample_clock import ClockReport
@@ -99,7 +102,7 @@ def fetch(
         gaps=gaps,
     )
     if dry_run:
-        with run.workspace() as ws:
+        with _workspace_to_plan_in(run) as ws:
             run.out.emit(_plan_view(plan_calls(ws, request)))
         return
     with run.workspace(create=True) as ws, fetch_progress(run) as progress:
@@ -114,6 +117,23 @@ def fetch(
     run.out.emit(_fetch_view(result), ok=code == EXIT_OK)
     if code:
         raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def _workspace_to_plan_in(run: Run) -> Iterator[Workspace]:
+    """Open the workspace; where there is none yet, an empty one that is thrown away."""
+    if run.settings.store.exists():
+        with run.workspace() as ws:
+            yield ws
+        return
+    import tempfile
+
+    from algotrade.workflows.context import open_workspace
+
+    with tempfile.TemporaryDirectory() as folder:
+        nowhere = replace(run.settings, home=Path(folder))
+        with open_workspace(nowhere, lambda _: None, create=True) as ws:
+            yield ws
 
 
 def _fetch_code(result: FetchResult) -> int:
@@ -160,8 +180,8 @@ def clock_next(
     from algotrade.workflows.context import account_lock
     from algotrade.workflows.sample_clock import advance_clock
 
-    with run.workspace() as ws, account_lock(ws):
-        report = advance_clock(ws, sessions)
+    with run.workspace() as ws, account_lock(ws) as now:
+        report = advance_clock(now, sessions)
     run.out.emit(_clock_view(report))
 
 

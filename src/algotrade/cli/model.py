@@ -56,6 +56,8 @@ def train(
     wanted = read_symbols(run, symbols or [])
     with run.workspace() as ws, _progress(run) as progress:
         card = train_model(ws, wanted, as_of=read_as_of(as_of), progress=progress)
+    if not run.out.is_for_people:
+        run.out.say(card.verdict)
     run.out.emit(_train_view(card))
 
 

@@ -64,14 +64,21 @@ class Output:
         if not self.quiet:
             write_error(f"algotrade: {line}")
 
+    @property
+    def is_for_people(self) -> bool:
+        """Tell whether results come as tables and sentences."""
+        return self._chosen() == TABLE
+
+    def _chosen(self) -> str:
+        if self.format != "auto":
+            return self.format
+        return TABLE if self.path is None and sys.stdout.isatty() else TSV
+
     def emit(self, view: View, *, ok: bool = True) -> None:
         """Print a result; quiet runs print one only where a format was asked for."""
-        chosen = self.format
-        if chosen == "auto":
-            if self.quiet and self.path is None:
-                return
-            people = self.path is None and sys.stdout.isatty()
-            chosen = TABLE if people else TSV
+        if self.format == "auto" and self.quiet and self.path is None:
+            return
+        chosen = self._chosen()
         text = self._table(view) if chosen == TABLE else render(view, chosen, self.warnings, ok=ok)
         self._write(text)
 
@@ -147,8 +154,18 @@ def write_result(text: str) -> None:
         sys.stdout.write(_writable(text, getattr(sys.stdout, "encoding", None) or "utf-8"))
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence(sys.stdout)
         raise SystemExit(EXIT_PIPE) from None
+    except OSError as error:
+        _silence(sys.stdout)
+        raise DiskError(
+            f"the result cannot be written: {error.strerror}; what the command did stands"
+        ) from error
+
+
+def _silence(stream: TextIO) -> None:
+    """Send the rest of a broken stream nowhere, so that the interpreter can end in peace."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _writable(text: str, encoding: str) -> str:
@@ -183,8 +200,8 @@ def write_error(line: str) -> None:
     """Write one line to stderr, if anybody listens."""
     try:
         print(plain(line), file=sys.stderr, flush=True)
-    except (BrokenPipeError, ValueError):
-        return
+    except (OSError, ValueError):
+        _silence(sys.stderr)
 
 
 def plain(text: str) -> str:

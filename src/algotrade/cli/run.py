@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import typer
 
 from algotrade.cli.output import JSON, Output, use_color
-from algotrade.config import FORMATS, Settings, environment, load_settings
-from algotrade.errors import InputError
+from algotrade.config import FILE_NAME, FORMATS, Settings, environment, load_settings
+from algotrade.errors import InputError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from algotrade.workflows.context import Workspace
 
 _PANEL = "Shared"
-MARKUP: Literal["rich"] | None = "rich" if sys.stdout.isatty() else None
+# a closed stream is None: there is nobody to show markup to
+MARKUP: Literal["rich"] | None = "rich" if sys.stdout and sys.stdout.isatty() else None
 
 SHARED: dict[str, Any] = {
     "source": Annotated[
@@ -144,6 +145,23 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
+def check_target(settings: Settings, path: str | None, flag: str) -> None:
+    """Refuse to write a result over what the workspace lives on."""
+    if path is None or path == "-":
+        return
+    from pathlib import Path
+
+    target = Path(path).absolute().resolve()
+    own = [settings.home / FILE_NAME, settings.halt_file]
+    folders = [settings.store.parent, settings.models]
+    if any(target == file.resolve() for file in own) or any(
+        target.is_relative_to(folder.resolve()) for folder in folders
+    ):
+        raise InputError(
+            f"{flag} {shown(path)} belongs to the workspace", hint="name a file elsewhere"
+        )
+
+
 def _make_run(typed: dict[str, Any]) -> Run:
     State.json, State.verbose = typed["json_"] or typed["format_"] == JSON, typed["verbose"]
     if typed["json_"] and typed["format_"] not in (None, JSON):
@@ -156,6 +174,7 @@ def _make_run(typed: dict[str, Any]) -> Run:
         },
     )
     State.logs = settings.home / "logs"
+    check_target(settings, typed["out"], "--out")
     out = Output(
         format=settings.text("format"),
         quiet=typed["quiet"],

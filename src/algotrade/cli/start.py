@@ -174,7 +174,8 @@ def _status_view(result: StatusResult) -> View:
     return View(
         schema="algotrade.status/1",
         data=data,
-        rows=rows,
+        rows=_status_items(data),
+        table_rows=rows,
         columns=_STATUS_COLUMNS,
         above=[
             f"home     {result.home} ({result.home_origin})",
@@ -183,6 +184,25 @@ def _status_view(result: StatusResult) -> View:
         ],
         below=[*_status_lines(result)],
     )
+
+
+def _status_items(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the status as item and value, for a pipe: home first, then what else there is."""
+    plain = [
+        {"item": name, "value": value}
+        for name, value in data.items()
+        if not isinstance(value, list)
+    ]
+    for account in data["accounts"]:
+        state = f"halted: {account['halt']}" if account["halt"] else "not halted"
+        words = f"{account['entries']} entries, {account['waiting']} waiting, {state}"
+        plain.append({"item": f"account {account['account']}", "value": words})
+    plain += [{"item": "halt", "value": place} for place in data["halts"]]
+    for series in data["series"]:
+        name = f"bars {series['source']} {series['symbol']} {series['timeframe']}"
+        words = f"{series['bars']} from {series['from']} to {series['to']}"
+        plain.append({"item": name, "value": words})
+    return plain
 
 
 def _status_lines(result: StatusResult) -> list[str]:

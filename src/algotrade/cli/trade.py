@@ -15,7 +15,7 @@ from algotrade.domain.money import NANOS, format_quantity, format_usd, parse_qua
 from algotrade.domain.orders import BUY, OPEN_STATES, SELL
 from algotrade.domain.risk import FAIL, Check
 from algotrade.domain.symbols import parse_symbol
-from algotrade.domain.times import iso, session_date
+from algotrade.domain.times import DAY, iso, session_date
 from algotrade.errors import EXIT_HALTED, EXIT_OK, EXIT_REFUSED, InputError, shown
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def why(
 def has_session(ws: Any) -> bool:  # noqa: ANN401  a Workspace; the room is not imported here
     """Tell whether the exchange has a session on the day of the workspace's clock."""
     now = ws.clock.now()
-    return ws.calendar(now - 86_400_000_000).find(session_date(now)) is not None
+    return ws.calendar(now - 10 * DAY).find(session_date(now)) is not None
 
 
 def why_view(result: WhyResult) -> View:
@@ -316,12 +316,14 @@ def _symbol_of(result: TradeResult) -> str:
 
 
 def _exit_code(result: TradeResult) -> int:
+    """Give 4 while trading is halted, whatever was decided; 3 for a refusal."""
     decision = result.decision
-    if decision is None or decision.action != REFUSED:
+    if decision is None:
         return EXIT_OK
     verdict = decision.verdict
-    halted = verdict.halt is not None or any(check.id == "R01" for check in verdict.breaches)
-    return EXIT_HALTED if halted else EXIT_REFUSED
+    if verdict.halt is not None or any(check.id == "R01" for check in verdict.breaches):
+        return EXIT_HALTED
+    return EXIT_REFUSED if decision.action == REFUSED else EXIT_OK
 
 
 def _tell_refusal(run: Run, result: TradeResult) -> None:
@@ -329,6 +331,8 @@ def _tell_refusal(run: Run, result: TradeResult) -> None:
     if decision is None:
         return
     run.out.say(decision.reason)
+    if decision.verdict.halt is not None:
+        run.out.say(f"trading is halted: {decision.verdict.halt}")
     largest = decision.verdict.max_quantity
     if largest:
         whole = largest // NANOS * NANOS or largest

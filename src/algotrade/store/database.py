@@ -48,11 +48,27 @@ def open_store(path: Path) -> sqlite3.Connection:
 def create_store(path: Path) -> sqlite3.Connection:
     """Open the store, creating and migrating it where needed."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if _version_of(path) == VERSION:
+    if path.exists() and _version_of(path) == VERSION:
         return open_store(path)
     with lock(path.with_suffix(".lock"), what="the store's schema"):
-        _migrate(path)
+        if path.exists():
+            _migrate(path)
+        else:
+            _make(path)
     return open_store(path)
+
+
+def _make(path: Path) -> None:
+    """Make a new store beside its place and move it there: it is whole or it is not there."""
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    _migrate(fresh, create=True)
+    fresh.replace(path)
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -136,12 +152,9 @@ def _connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
 
 
 def _version_of(path: Path) -> int:
-    """Give the schema's version; 0 for a file that is not there, or whose making has not ended."""
-    if not path.is_file() or path.stat().st_size == 0:
-        return 0
+    """Give the schema's version of a file that is ours; any other, an empty one too, is refused."""
     with contextlib.closing(_connect(path)) as db:
-        begun = db.execute("PRAGMA page_count").fetchone()[0] > 0 and _is_blank(db)
-        return 0 if begun else _checked_version(db, path)
+        return _checked_version(db, path)
 
 
 def _is_blank(db: sqlite3.Connection) -> bool:
@@ -173,15 +186,14 @@ def _checked_version(db: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _migrate(path: Path) -> None:
+def _migrate(path: Path, *, create: bool = False) -> None:
     """Bring the file up to date in one transaction; a file with foreign content is refused."""
     import sqlite_utils
 
-    with contextlib.closing(_connect(path, create=True)) as db:
+    with contextlib.closing(_connect(path, create=create)) as db:
         path.chmod(0o600)
-        db.execute("PRAGMA journal_mode = WAL")
         with immediate(db):
-            done = 0 if _is_blank(db) else _checked_version(db, path)
+            done = 0 if create and _is_blank(db) else _checked_version(db, path)
             migrations = sqlite_utils.Migrations("algotrade")
             for number, statements in enumerate(MIGRATIONS, start=1):
                 migrations(name=f"{number:04d}")(_runner(statements()))
@@ -227,6 +239,6 @@ def _translated(error: sqlite3.Error, path: Path) -> Exception:
         return DiskError(
             f"the store {path} cannot be written: {error}", hint="check disk and rights"
         )
-    if code in _CORRUPT:
+    if code in _CORRUPT or str(error).startswith(("no such table", "no such column")):
         return LedgerError(f"{path} is not a readable store: {error}", hint="restore a backup")
     return error

@@ -68,12 +68,18 @@ def run_query(
 
     Raises InputError with SQLite's own words where the statement is wrong, or would write.
     """
+    db.set_progress_handler(lambda: None, _STEPS)  # lets Python see signals in a long query
     try:
         cursor = db.execute(sql, parameters)
         rows = cursor.fetchall() if limit is None else list(islice(cursor, limit + 1))
     except (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.Warning) as error:
-        if getattr(error, "sqlite_errorcode", 1) & 0xFF not in _WRONG:
+        code = getattr(error, "sqlite_errorcode", 1) & 0xFF
+        if code == sqlite3.SQLITE_INTERRUPT:
+            raise KeyboardInterrupt from error
+        if code not in _WRONG:
             raise
+        raise InputError(f"SQL: {error}", hint=_HINT) from error
+    except sqlite3.DataError as error:
         raise InputError(f"SQL: {error}", hint=_HINT) from error
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_AUTH:
@@ -85,6 +91,7 @@ def run_query(
 
 
 _HINT = "one SELECT; the views are v_bars, v_orders, v_fills, v_decisions, v_equity"
+_STEPS = 100_000
 _WRONG = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_RANGE)
 
 

@@ -73,7 +73,8 @@ def save_training(db: sqlite3.Connection, record: TrainingRecord) -> None:
 def trainings(db: sqlite3.Connection) -> list[TrainingRecord]:
     """Give the registered trainings, newest first."""
     rows = db.execute(
-        "SELECT model_id, source, trained_at, card_sha256 FROM trainings ORDER BY training_id DESC"
+        "SELECT model_id, source, trained_at, card_sha256 FROM trainings"
+        " ORDER BY trained_at DESC, training_id DESC"
     )
     return [TrainingRecord(*row) for row in rows]
 

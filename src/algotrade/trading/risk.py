@@ -237,7 +237,8 @@ def _staked(state: TradingState) -> set[str]:
 def _cash_after(order: Order | None, state: TradingState, worst: int | None) -> int | None:
     committed = state.committed()
     own = _value(order.quantity, worst) if order is not None and order.side == BUY else 0
-    return None if committed is None or own is None else committed + own
+    owed = max(0, -state.portfolio.cash)
+    return None if committed is None or own is None else committed + own + owed
 
 
 def _largest(order: Order, state: TradingState, limits: Limits, conditions: Conditions) -> int:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from algotrade.bars import Bars, adjusted
-from algotrade.domain.timeframes import stored_base
-from algotrade.domain.times import DAY, end_of_day
+from algotrade.domain.timeframes import STORED, stored_base
+from algotrade.domain.times import DAY, end_of_day, session_date
+from algotrade.errors import DataError
 from algotrade.store import bars as bar_store
 from algotrade.workflows.models import no_bars
 
@@ -47,7 +48,7 @@ def get_bars(ws: Workspace, request: BarsRequest) -> Bars:
         known_at=request.as_of,
     )
     if not len(bars):
-        raise no_bars(ws, request.symbol)
+        raise _none(ws, request.symbol, stored)
     if stored != request.timeframe:
         from algotrade.market.resample import resample
 
@@ -70,6 +71,24 @@ def export_bars(ws: Workspace, requests: Sequence[BarsRequest], path: Path) -> i
     if not wanted:
         raise no_bars(ws, "any symbol")
     return write_bars((get_bars(ws, request) for request in wanted), path)
+
+
+def _none(ws: Workspace, symbol: str, timeframe: str) -> DataError:
+    """Say that there are no such bars, and which there are."""
+    found = {name: bar_store.summary(ws.db, ws.source, symbol, name) for name in STORED}
+    if stored := found[timeframe]:
+        first, last = session_date(stored.first), session_date(stored.last)
+        return DataError(
+            f"no {timeframe} bars of {symbol} there and then; stored are {first} .. {last}",
+            hint="another --from, --to or --as-of",
+        )
+    if any(found.values()):
+        others = ", ".join(name for name in STORED if found[name])
+        return DataError(
+            f"no {timeframe} bars of {symbol} in the store, only {others}",
+            hint=f"algotrade fetch {symbol} --timeframe {timeframe}",
+        )
+    return no_bars(ws, symbol)
 
 
 def _until(request: BarsRequest) -> int | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from algotrade.clock import Clock, FixedClock, SystemClock
 from algotrade.domain.ledger import DEPOSIT, Entry
 from algotrade.domain.times import DAY, iso, parse_instant
-from algotrade.errors import DataError
+from algotrade.errors import DataError, LedgerError, SecretError
 from algotrade.store import database, journal, records
 
 if TYPE_CHECKING:
@@ -63,16 +64,22 @@ def resolve_source(settings: Settings) -> str:
 
 @contextlib.contextmanager
 def open_workspace(
-    settings: Settings, say: Callable[[str], None], *, create: bool = False
+    settings: Settings, say: Callable[[str], None], *, create: bool = False, anew: bool = False
 ) -> Iterator[Workspace]:
-    """Open the store of the home; SQLite's errors come out as ours."""
+    """Open the store of the home; SQLite's errors come out as ours.
+
+    create: make one where there is none; not where one was lost, unless `anew` says so.
+    """
     source = resolve_source(settings)
     with database.sqlite_errors(settings.store):
         is_new = create and not settings.store.exists()
+        if is_new and not anew:
+            _check_nothing_lost(settings)
         db = (database.create_store if create else database.open_store)(settings.store)
         with contextlib.closing(db):
             if is_new:
                 say(f"created {settings.home}")
+            _check_not_fallen_back(settings, db, source)
             yield Workspace(
                 settings=settings,
                 db=db,
@@ -83,12 +90,36 @@ def open_workspace(
             )
 
 
+def _check_nothing_lost(settings: Settings) -> None:
+    """Refuse to begin anew where an account or a model tells of a store that was here."""
+    data = settings.store.parent
+    locks = [path for path in data.glob("*.lock") if path.stem in ACCOUNTS.values()]
+    models = [path for path in settings.models.glob("*") if path.is_dir()]
+    if locks or models:
+        raise LedgerError(
+            f"the store {settings.store} is gone, but {(locks + models)[0]} tells of one",
+            hint="restore a backup; or algotrade init to begin anew",
+        )
+
+
+def _check_not_fallen_back(settings: Settings, db: sqlite3.Connection, source: str) -> None:
+    """Refuse to trade the sample, by a key that is missing, in a home of a real account."""
+    if source != SAMPLE or settings.text("source") != "auto":
+        return
+    others = [record for record in records.accounts(db) if record.source == POLYGON]
+    if others:
+        raise SecretError(
+            f"this home has account {others[0].account} of source polygon, and no API key is set",
+            hint="set POLYGON_API_KEY or key_file; or name one: --source polygon, --source sample",
+        )
+
+
 @contextlib.contextmanager
-def account_lock(ws: Workspace) -> Iterator[None]:
-    """Keep other runs from trading the same account meanwhile."""
+def account_lock(ws: Workspace) -> Iterator[Workspace]:
+    """Keep other runs from trading the same account meanwhile; give the workspace as it is now."""
     path = ws.settings.store.with_name(f"{ws.account}.lock")
     with database.lock(path, what=f"account {ws.account}"):
-        yield
+        yield replace(ws, clock=_clock(ws.settings, ws.db, ws.source, lambda _: None))
 
 
 def at(ws: Workspace, ts: int) -> Workspace:
@@ -111,9 +142,10 @@ def account_record(ws: Workspace) -> records.AccountRecord:
     for record in records.accounts(ws.db):
         if record.account == ws.account:
             return record
+    opens = "import PATH" if ws.source == CSV else "fetch SYMBOL"
     raise DataError(
         f"no account {ws.account!r} in {ws.settings.home} (source {ws.source})",
-        hint=f"algotrade fetch SYMBOL opens it; other accounts: --source {'|'.join(ACCOUNTS)}",
+        hint=f"algotrade {opens} opens it; other accounts: --source {'|'.join(ACCOUNTS)}",
     )
 
 
@@ -122,7 +154,7 @@ def halts(ws: Workspace) -> tuple[str, ...]:
     found = []
     if ws.settings.halt:
         found.append("environment variable ALGOTRADE_HALT")
-    if ws.settings.halt_file.exists():
+    if os.path.lexists(ws.settings.halt_file):
         found.append(f"file {ws.settings.halt_file}")
     return tuple(found)
 

@@ -55,8 +55,8 @@ def run_demo(
         trades.append(result)
         if result.outcome != PLACED:
             ws = reopen()
-            with account_lock(ws):
-                advance_clock(ws)
+            with account_lock(ws) as now:
+                advance_clock(now)
     ws = reopen()
     placed = [r.decision.placed.key for r in trades if r.decision and r.decision.placed]
     return DemoResult(

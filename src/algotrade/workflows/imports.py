@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from algotrade.errors import InputError, shown
+from algotrade.errors import DataError, InputError, shown
 from algotrade.store import actions as action_store
 from algotrade.store import bars as bar_store
 from algotrade.store.database import immediate
-from algotrade.workflows.context import CSV, POLYGON, Workspace
+from algotrade.workflows.context import CSV, POLYGON, Workspace, ensure_account
+from algotrade.workflows.settle import settle
 from algotrade.workflows.sources import ensure_calendar
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from algotrade.bars import Bars, Finding
     from algotrade.domain.actions import Dividend, Split
+    from algotrade.domain.orders import Fill
     from algotrade.market.calendar import Calendar
 
 FLAT = "flat"
@@ -47,6 +49,7 @@ class ImportReport:
     splits: int
     dividends: int
     rejected: int
+    fills: tuple[Fill, ...] = ()
 
 
 def source_of(kind: str) -> str:
@@ -57,10 +60,13 @@ def source_of(kind: str) -> str:
 
 
 def import_files(ws: Workspace, request: ImportRequest) -> ImportReport:
-    """Read every file and store it in one transaction; a wrong cell anywhere stores nothing."""
+    """Read every file and store it in one transaction; a wrong cell anywhere stores nothing.
+
+    As after a fetch, the account is open then, and what waited for a price is filled.
+    """
     calendar = ensure_calendar(ws)
-    batches = _flat(request, calendar) if request.kind == FLAT else _csv(request, calendar)
     now = ws.clock.now()
+    batches = _flat(request, calendar) if request.kind == FLAT else _csv(request, calendar, now)
     symbols: set[str] = set()
     new = changed = rejected = 0
     with immediate(ws.db):
@@ -72,6 +78,8 @@ def import_files(ws: Workspace, request: ImportRequest) -> ImportReport:
             new, changed = new + saved.new, changed + saved.changed
             rejected += len(findings)
         splits, dividends = _import_actions(ws, request, now)
+        ensure_account(ws)
+        fills = settle(ws)
     return ImportReport(
         source=ws.source,
         symbols=len(symbols),
@@ -80,10 +88,13 @@ def import_files(ws: Workspace, request: ImportRequest) -> ImportReport:
         splits=splits,
         dividends=dividends,
         rejected=rejected,
+        fills=fills,
     )
 
 
-def _csv(request: ImportRequest, calendar: Calendar) -> Iterator[tuple[Bars, tuple[Finding, ...]]]:
+def _csv(
+    request: ImportRequest, calendar: Calendar, now: int
+) -> Iterator[tuple[Bars, tuple[Finding, ...]]]:
     from algotrade.market.files import parse_mapping, read_csv
 
     for path in _files(request):
@@ -96,7 +107,23 @@ def _csv(request: ImportRequest, calendar: Calendar) -> Iterator[tuple[Bars, tup
             tz=request.tz,
             source=CSV,
         )
-        yield from ((bars, ()) for bars in found.values())
+        for bars in found.values():
+            _check_believable(path, bars, calendar, now)
+            yield bars, ()
+
+
+def _check_believable(path: Path, bars: Bars, calendar: Calendar, now: int) -> None:
+    """Refuse the file where a bar cannot have been printed by any market, or not yet."""
+    from algotrade.market.quality import inspect_bars, set_aside
+
+    _, wrong = set_aside(bars, inspect_bars(bars, calendar, now=now))
+    if wrong:
+        others = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise DataError(
+            f"{path.name} {bars.symbol} {wrong[0].when}: {wrong[0].reason}{others};"
+            " nothing was taken",
+            hint="correct the file; algotrade data check judges what is stored",
+        )
 
 
 def _flat(request: ImportRequest, calendar: Calendar) -> Iterator[tuple[Bars, tuple[Finding, ...]]]:

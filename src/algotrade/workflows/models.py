@@ -37,7 +37,8 @@ def train_model(
 ) -> ModelCard:
     """Train on stored bars and register the model; files first, then the record that names them.
 
-    as_of: train on the bars as they were known then, and on none that closed later.
+    as_of: train on the bars as they were known then, and on none that closed later; the training
+    counts as of then, so that a newer model stays the one in use.
     """
     from algotrade.learning.dataset import build_dataset
     from algotrade.learning.features import feature_spec
@@ -65,7 +66,8 @@ def train_model(
     )
     settings.models.mkdir(parents=True, exist_ok=True, mode=0o700)
     saved = save_model(settings.models, trained)
-    record = records.TrainingRecord(saved.model_id, ws.source, ws.clock.now(), saved.card_sha256)
+    trained_at = ws.clock.now() if as_of is None else as_of
+    record = records.TrainingRecord(saved.model_id, ws.source, trained_at, saved.card_sha256)
     with immediate(ws.db):
         records.save_training(ws.db, record)
     return load_model(ws, saved.model_id).card
@@ -89,8 +91,9 @@ def predict_symbol(
     """Predict from the newest stored bars of one symbol, or from those known at `as_of`."""
     from algotrade.learning.predictor import predict_row
 
+    until = ws.clock.now() if as_of is None else as_of
     bars = bar_store.load_bars(
-        ws.db, ws.source, symbol, DAILY, until=as_of, known_at=as_of, last=model.card.lookback
+        ws.db, ws.source, symbol, DAILY, until=until, known_at=as_of, last=model.card.lookback
     )
     if not len(bars):
         raise no_bars(ws, symbol)
@@ -123,6 +126,7 @@ def no_bars(ws: Workspace, symbol: str) -> DataError:
     """Say that a symbol has no bars of this source, and which other source has."""
     others = sorted(
         {found.source for found in bar_store.summaries(ws.db) if found.symbol == symbol}
+        - {ws.source}
     )
     what = f"no {ws.source} bars of {symbol} in the store"
     if others:

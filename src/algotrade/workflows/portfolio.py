@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from algotrade.domain.ledger import DEPOSIT, FILL, WITHDRAWAL, Entry, imbalance, replay
-from algotrade.domain.money import format_usd
+from algotrade.domain.money import BPS, format_usd
 from algotrade.domain.orders import KEY_SHOWN
-from algotrade.errors import InputError, LedgerError
+from algotrade.errors import DataError, InputError, LedgerError
 from algotrade.portfolio.holdings import Price, Valuation, value_portfolio
 from algotrade.store import bars as bar_store
 from algotrade.store import journal
@@ -17,6 +17,7 @@ from algotrade.workflows.context import DAILY, Workspace, account_lock, account_
 
 if TYPE_CHECKING:
     from algotrade.domain.orders import Order
+    from algotrade.trading.state import TradingState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,22 +68,33 @@ def show_portfolio(ws: Workspace) -> PortfolioResult:
 
 def move_cash(ws: Workspace, kind: str, amount: int, note: str) -> PortfolioResult:
     """Book a deposit or a withdrawal; `amount` positive micro-dollars."""
+    from algotrade.workflows.state import load_state  # here: `portfolio` itself starts without it
+
     account_record(ws)
-    with account_lock(ws), immediate(ws.db):
-        journal.verify_chain(ws.db, ws.account)
+    with account_lock(ws) as held, immediate(ws.db):
+        state = load_state(held)
         entries = journal.load_entries(ws.db, ws.account)
-        cash = replay(entries).cash
+        cash = state.portfolio.cash - _reserved(held, state)
         if kind == WITHDRAWAL and amount > cash:
             raise InputError(
-                f"cannot withdraw {format_usd(amount)} USD: cash is {format_usd(cash)}",
+                f"cannot withdraw {format_usd(amount)} USD: free cash is {format_usd(cash)}",
                 hint=f"algotrade withdraw {cash / 1e6:.2f} at most" if cash > 0 else None,
             )
         number = sum(entry.kind == kind for entry in entries) + 1
         signed = amount if kind == DEPOSIT else -amount
-        now = ws.clock.now()
+        now = held.clock.now()
         entry = Entry(ts=now, kind=kind, ref=f"{kind} {number}", amount=signed, note=note)
         journal.StoreJournal(ws.db, ws.account, recorded_at=now).append(entry)
     return show_portfolio(ws)
+
+
+def _reserved(ws: Workspace, state: TradingState) -> int:
+    """Give the cash that waiting buys need, with room for the price to move."""
+    needed = state.committed()
+    if needed is None:
+        raise DataError("a waiting order has no price", hint="algotrade fetch")
+    collar = ws.settings.number("risk.price_collar_pct")
+    return -(-needed * (BPS + collar) // BPS)
 
 
 def list_trades(ws: Workspace) -> list[TradeLine]:

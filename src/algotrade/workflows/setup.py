@@ -62,7 +62,7 @@ def init_home(settings: Settings, say: Callable[[str], None]) -> list[Path]:
     path = settings.home / FILE_NAME
     if not settings.store.exists():
         created.append(settings.store)
-    with open_workspace(settings, say, create=True):
+    with open_workspace(settings, say, create=True, anew=True):
         pass
     try:
         settings.models.mkdir(parents=True, exist_ok=True, mode=0o700)

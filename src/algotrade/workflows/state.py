@@ -37,7 +37,7 @@ def load_state(
     marks = journal.load_marks(ws.db, ws.account)
     prices = {}
     for symbol in sorted({*symbols, *staked_symbols(entries, waiting)}):
-        last = until.get(symbol) if until else None
+        last = until.get(symbol) if until else ws.clock.now()
         newest = bar_store.load_bars(ws.db, ws.source, symbol, DAILY, until=last, last=1)
         if len(newest):
             prices[symbol] = newest.close[-1]

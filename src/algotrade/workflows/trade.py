@@ -71,25 +71,30 @@ def trade(ws: Workspace, request: Request, *, dry_run: bool = False) -> TradeRes
     account_record(ws)
     if dry_run:
         return _rehearse(ws, request)
-    with account_lock(ws):
-        ws, earlier = _finish_interrupted(ws)
-        bar = _newest_bar(ws, request.symbol)
-        with immediate(ws.db):
-            filled = (*earlier, *settle(ws))
-            existing = _existing(ws, request, bar)
-            if existing is not None:
-                return _result(ws, ALREADY, existing=existing, fills=filled)
-            moment = _moment(ws, request, bar)
-            book = journal.StoreJournal(ws.db, ws.account, recorded_at=ws.clock.now())
-            decision = _decide(ws, request, moment, book)
-        if decision.placed is None:
-            outcome = HOLD if decision.action == HOLD else decision.action
-            return _result(ws, outcome, decision=decision, fills=filled)
-        if not ws.simulated:
-            return _result(ws, PLACED, decision=decision, fills=filled)
-        clock = _move_clock(ws)
-        fills = (*filled, *(clock.fills if clock else ()))
-        return _result(ws, PLACED, decision=decision, fills=fills, clock=clock)
+    with account_lock(ws) as locked:
+        return _trade(locked, request)
+
+
+def _trade(ws: Workspace, request: Request) -> TradeResult:
+    """Trade, with the account's lock held and the clock as it is now."""
+    ws, earlier = _finish_interrupted(ws)
+    bar = _newest_bar(ws, request.symbol)
+    with immediate(ws.db):
+        filled = (*earlier, *settle(ws))
+        existing = _existing(ws, request, bar)
+        if existing is not None:
+            return _result(ws, ALREADY, existing=existing, fills=filled)
+        moment = _moment(ws, request, bar)
+        book = journal.StoreJournal(ws.db, ws.account, recorded_at=ws.clock.now())
+        decision = _decide(ws, request, moment, book)
+    if decision.placed is None:
+        outcome = HOLD if decision.action == HOLD else decision.action
+        return _result(ws, outcome, decision=decision, fills=filled)
+    if not ws.simulated:
+        return _result(ws, PLACED, decision=decision, fills=filled)
+    clock = _move_clock(ws)
+    fills = (*filled, *(clock.fills if clock else ()))
+    return _result(ws, PLACED, decision=decision, fills=fills, clock=clock)
 
 
 def _rehearse(ws: Workspace, request: Request) -> TradeResult:
@@ -185,14 +190,14 @@ def _existing(ws: Workspace, request: Request, bar: Moment) -> OrderStatus | Non
     )
     for status in placed:
         policy = journal.decision_of(ws.db, status.order.key).body["policy"]
-        if policy["side"] != request.side:
+        if policy["side"] != request.side and not request.client_id:
             continue
-        if policy["quantity"] == request.quantity:
+        if (policy["side"], policy["quantity"]) == (request.side, request.quantity):
             return status
-        if request.side is None:
+        if request.side is None or request.client_id:
             raise InputError(
-                f"this bar is closed by order {status.order.id}, placed with another --qty",
-                hint="add --client-id NAME for a second order on the same bar",
+                f"this bar is closed by order {status.order.id}, placed with other arguments",
+                hint="add another --client-id for a further order on the same bar",
             )
     return None
 
