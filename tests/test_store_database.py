@@ -180,21 +180,23 @@ def test_creating_again_changes_nothing(db: sqlite3.Connection, path: Path) -> N
         assert get_meta(again, "kept") == "yes"
 
 
-def test_an_empty_file_is_filled_by_creating(path: Path) -> None:
+def test_an_empty_file_is_a_lost_store_and_stays(path: Path) -> None:
     path.parent.mkdir()
     path.touch()
-    with contextlib.closing(create_store(path)) as made:
-        assert get_meta(made, "anything") is None
+    with pytest.raises(LedgerError, match="not a store of algotrade"):
+        create_store(path)
+    assert path.stat().st_size == 0
 
 
-def test_a_creation_that_was_killed_half_way_is_finished(path: Path) -> None:
-    """The first step of a creation sets WAL, which writes a header without our mark."""
+def test_a_creation_that_was_killed_half_way_is_begun_anew(path: Path) -> None:
+    """A store is made beside its place and moved there whole; a kill leaves the unfinished one."""
     path.parent.mkdir()
-    with raw(path) as half:
-        half.execute("PRAGMA journal_mode = WAL")
-    assert path.stat().st_size > 0
+    with raw(path.with_suffix(".new")) as half:
+        half.execute("CREATE TABLE half (x)")
     with contextlib.closing(create_store(path)) as made:
         assert made.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert get_meta(made, "anything") is None
+    assert not path.with_suffix(".new").exists()
 
 
 @pytest.mark.parametrize("version", range(1, VERSION))

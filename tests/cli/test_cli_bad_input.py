@@ -153,7 +153,7 @@ def test_amounts(command: str, amount: str, trained: Path) -> None:
 def test_more_than_the_cash_cannot_be_withdrawn(trained: Path) -> None:
     before = contents(trained)
     told = one_clear_line(cli("withdraw", "100000.01", home=trained), 2)
-    assert "cannot withdraw 100,000.01 USD: cash is 100,000.00" in told
+    assert "cannot withdraw 100,000.01 USD: free cash is 100,000.00" in told
     assert contents(trained) == before
 
 

@@ -224,11 +224,17 @@ def test_a_key_set_later_mixes_nothing(sample: Path, server: PolygonServer) -> N
     [placed] = cli(*TRADE, home=sample, env=env).well().data
     assert placed["account"] == "paper"
     theirs = cli("portfolio", "--json", home=sample, env=env).well().data
-    ours = cli("portfolio", "--json", home=sample).well().data
+    ours = cli("portfolio", "--json", "--source", "sample", home=sample).well().data
     assert (theirs["ID"], theirs["Holdings"], theirs["Cash"]) == ("paper", {}, 100_000.0)
     assert (ours["ID"], ours["Holdings"]) == ("sample", {"AAPL": 10})
     by_source = cli("portfolio", "--json", "--source", "sample", home=sample, env=env).well().data
     assert by_source == ours
+
+    # the key is lost, as in a crontab: the sample must not be traded in its place
+    before = contents(sample)
+    told = one_clear_line(cli(*TRADE[:-1], home=sample), 12)
+    assert "account paper of source polygon, and no API key is set" in told
+    assert contents(sample) == before
 
 
 def test_a_plan_that_refuses_old_years_shortens_the_range(tmp_path: Path) -> None:

@@ -141,7 +141,8 @@ class Second:
                 exact = price and Fraction(waiting.quantity, SHARE) * price
                 needed = None if exact is None else needed + round(exact)
         own = self.worth(self.one.quantity, self.worst) if self.one.side == "buy" else 0
-        return None if needed is None or own is None else needed + own
+        owed = max(0, -self.now.portfolio.cash)
+        return None if needed is None or own is None else needed + own + owed
 
     def collar(self) -> int | None:
         last, price = self.now.prices.get(self.one.symbol), self.at.reference_price
