@@ -45,7 +45,8 @@ def page() -> str:
         "Written by `python -m algotrade.cli.docs`; do not edit by hand.",
         (
             "Results go to stdout, everything else to stderr. On a terminal results are tables,"
-            " in a pipe tab-separated values; `--json` gives one object with a versioned `schema`."
+            " in a pipe tab-separated values (`demo` and `why` tell their story there, too);"
+            " `--json` gives one object with a versioned `schema`."
         ),
         "## Exit codes",
         _table(("code", "meaning", "cron"), EXIT_CODES),

@@ -36,7 +36,7 @@ class View:
     """A result in every form: `data` for JSON, flat `rows` for the others, lines for people.
 
     above, below: sentences printed around the table; table_rows: what the columns read, where that
-    is not `rows`.
+    is not `rows`. story: the sentences are the result, so a pipe gets them, too, unless it asks.
     """
 
     schema: str
@@ -45,6 +45,7 @@ class View:
     columns: Sequence[Column] = ()
     above: Sequence[str] = ()
     below: Sequence[str] = ()
+    story: bool = False
     table_rows: Sequence[Mapping[str, Any]] | None = None
 
 
@@ -67,18 +68,18 @@ class Output:
     @property
     def is_for_people(self) -> bool:
         """Tell whether results come as tables and sentences."""
-        return self._chosen() == TABLE
+        return self._chosen(story=False) == TABLE
 
-    def _chosen(self) -> str:
+    def _chosen(self, *, story: bool) -> str:
         if self.format != "auto":
             return self.format
-        return TABLE if self.path is None and sys.stdout.isatty() else TSV
+        return TABLE if story or (self.path is None and sys.stdout.isatty()) else TSV
 
     def emit(self, view: View, *, ok: bool = True) -> None:
         """Print a result; quiet runs print one only where a format was asked for."""
         if self.format == "auto" and self.quiet and self.path is None:
             return
-        chosen = self._chosen()
+        chosen = self._chosen(story=view.story)
         text = self._table(view) if chosen == TABLE else render(view, chosen, self.warnings, ok=ok)
         self._write(text)
 

@@ -36,14 +36,17 @@ def demo(
     """
     from pathlib import Path
 
-    from algotrade.config import load_settings
+    from algotrade.config import FILE_NAME, load_settings
     from algotrade.workflows.context import open_workspace
     from algotrade.workflows.demo import run_demo
 
     home = Path(keep).expanduser().absolute() if keep else _scratch_home()
     if keep and home.exists() and any(home.iterdir()):
         raise InputError(f"--keep {keep}: the folder is not empty", hint="name a new folder")
-    settings = load_settings(home=str(home), flags={"source": "sample"}, isolated=True)
+    home.mkdir(parents=True, exist_ok=True)
+    # the commands it names must work there for somebody who has a key, too
+    (home / FILE_NAME).write_text('source = "sample"\n', encoding="utf-8")
+    settings = load_settings(home=str(home), isolated=True)
     with contextlib.ExitStack() as stack, _progress(run) as step:
 
         def reopen() -> Workspace:
@@ -117,6 +120,7 @@ def _demo_view(result: DemoResult, home: str) -> View:
     return View(
         schema="algotrade.demo/1",
         data=data,
+        story=True,
         rows=account.rows,
         table_rows=account.table_rows,
         columns=account.columns,

@@ -132,6 +132,7 @@ def why_view(result: WhyResult) -> View:
     return View(
         schema="algotrade.why/1",
         data=data,
+        story=True,
         rows=[row],
         above=[*decision_lines(body), *done],
     )
