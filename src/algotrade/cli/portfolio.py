@@ -8,9 +8,9 @@ import typer
 
 from algotrade.cli.output import Column, View
 from algotrade.cli.run import Run, command, new_app
-from algotrade.cli.views import cents, money, shares, signed
+from algotrade.cli.views import cents, money, signed
 from algotrade.domain.ledger import DEPOSIT, WITHDRAWAL
-from algotrade.domain.money import format_quantity, parse_usd
+from algotrade.domain.money import format_quantity, parse_usd, shares
 from algotrade.domain.times import DAY, iso, session_date
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import typer
 from algotrade.cli.model import driver_words
 from algotrade.cli.output import View
 from algotrade.cli.run import Run, command, new_app
-from algotrade.cli.views import check_row, fill_lines, in_unit, money, shares
+from algotrade.cli.views import check_row, fill_lines, in_unit, money
 from algotrade.domain.decisions import ORDER, REFUSED
-from algotrade.domain.money import NANOS, format_quantity, format_usd, parse_quantity
+from algotrade.domain.money import NANOS, format_quantity, format_usd, parse_quantity, shares
 from algotrade.domain.orders import BUY, OPEN_STATES, SELL
 from algotrade.domain.risk import FAIL, Check
 from algotrade.domain.symbols import parse_symbol

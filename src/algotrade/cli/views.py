@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from algotrade.domain.money import MICROS, NANOS, format_quantity, format_usd
+from algotrade.domain.money import MICROS, format_quantity, format_usd, shares, usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -15,12 +15,7 @@ if TYPE_CHECKING:
 
 def money(micros: int | None) -> float | None:
     """Give micro-dollars as a JSON number of dollars."""
-    return None if micros is None else micros / MICROS
-
-
-def shares(nanos: int) -> float:
-    """Give nano-shares as a JSON number of shares; whole shares as a whole number."""
-    return nanos // NANOS if nanos % NANOS == 0 else nanos / NANOS
+    return None if micros is None else usd(micros)
 
 
 def cents(micros: int | None) -> str:

@@ -67,8 +67,8 @@ def usd(micros: int) -> float:
 
 
 def shares(nanos: int) -> float:
-    """Give nano-shares as a number of shares for JSON."""
-    return nanos / NANOS
+    """Give nano-shares as a number of shares for JSON; whole shares as a whole number."""
+    return nanos // NANOS if nanos % NANOS == 0 else nanos / NANOS
 
 
 def format_usd(micros: int) -> str:

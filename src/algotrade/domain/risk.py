@@ -9,7 +9,6 @@ from algotrade.domain.money import MICROS, NANOS
 PASS = "pass"  # noqa: S105  a verdict, not a password
 FAIL = "fail"
 EXEMPT = "exempt"  # failed, but the order only reduces a position
-NOT_APPLICABLE = "n/a"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,6 @@ from algotrade.domain.risk import EXEMPT, FAIL, PASS, Check, Conditions, Limits,
 if TYPE_CHECKING:
     from algotrade.trading.state import TradingState
 
-HALTING = {"R18": "daily loss", "R19": "drawdown"}
-
 
 def check_order(
     order: Order | None, state: TradingState, limits: Limits, conditions: Conditions
