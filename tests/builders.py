@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from algotrade.bars import Bars, from_rows
 from algotrade.domain.ledger import DEPOSIT, Entry, Mark, fill_entry, replay
-from algotrade.domain.orders import Order
+from algotrade.domain.orders import OpenOrder, Order
 from algotrade.domain.predictions import Prediction
 from algotrade.domain.risk import Conditions, Limits
+from algotrade.domain.signals import DOWN, UP, Signal
 from algotrade.domain.times import DAY, HOUR, MINUTE, to_day
 from algotrade.trading.decision import Moment
 from algotrade.trading.state import TradingState
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from algotrade.domain.actions import Dividend, Split
+
+T = TypeVar("T")
 
 DOLLAR = 1_000_000
 SHARE = 1_000_000_000
@@ -36,6 +40,15 @@ WIDE = Limits(  # bounds that no test meets by accident
     daily_loss_halt_bps=10**9,
     drawdown_halt_bps=10**9,
 )
+NO_MODEL = Signal("", UP)  # a person asks: the same as --no-model
+
+
+def replace(value: T, **changes: Any) -> T:  # noqa: ANN401  whatever the fields are
+    """Give a frozen value with some fields changed, dataclass or named tuple."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(value, **changes)
+    changed: T = value._replace(**changes)  # type: ignore[attr-defined]  # a named tuple
+    return changed
 
 
 def session(day: int) -> date:
@@ -66,28 +79,50 @@ def says(value: int, *, symbol: str = "AAPL", day: int = 0) -> Prediction:
     )
 
 
+def signal_of(prediction: Prediction) -> Signal:
+    """Give what a model's prediction says to the one who decides."""
+    return Signal(
+        source=prediction.model_id,
+        stance=UP if prediction.value == 1 else DOWN,
+        p_up=prediction.p_up,
+        threshold=prediction.threshold,
+        bars_hash=prediction.bars_hash,
+    )
+
+
 def moment(
     day: int,
     price: int = 100 * DOLLAR,
     *,
     symbol: str = "AAPL",
+    high: int | None = None,
+    low: int | None = None,
     close: int | None = None,
     volume: int = 10**12,
     splits: tuple[Split, ...] = (),
     dividends: tuple[Dividend, ...] = (),
     value: int | None = None,
+    signal: Signal | None = None,
 ) -> Moment:
-    """Give the bar of a day: opens at `price`, closes at `close`; `value` is the prediction."""
+    """Give the bar of a day: opens at `price`, closes at `close`, no wider than it must be.
+
+    value: what a model predicts, with its reasons. signal: what is said without a model.
+    """
+    last = price if close is None else close
+    prediction = None if value is None else says(value, symbol=symbol, day=day)
     return Moment(
         ts=closes(day),
         symbol=symbol,
         ts_open=opens(day),
         open=price,
-        close=price if close is None else close,
+        high=max(price, last) if high is None else high,
+        low=min(price, last) if low is None else low,
+        close=last,
         volume=volume,
         splits=splits,
         dividends=dividends,
-        prediction=None if value is None else says(value, symbol=symbol, day=day),
+        signal=signal_of(prediction) if prediction is not None else signal,
+        prediction=prediction,
     )
 
 
@@ -125,7 +160,7 @@ def bought(quantity: int, price: int, *, symbol: str = "AAPL", ref: str = "b.1")
 def state(
     *entries: Entry,
     prices: Mapping[str, int] | None = None,
-    open_orders: Sequence[Order] = (),
+    open_orders: Sequence[Order | OpenOrder] = (),
     last_mark: Mark | None = None,
     session_profit: int = 0,
     peak_profit: int = 0,
@@ -135,13 +170,28 @@ def state(
     return TradingState(
         account=ACCOUNT,
         portfolio=replay(entries),
-        open_orders=tuple(open_orders),
+        open_orders=[one if isinstance(one, OpenOrder) else OpenOrder(one) for one in open_orders],
         prices={"AAPL": 100 * DOLLAR} if prices is None else prices,
         last_mark=last_mark,
         session_profit=session_profit,
         peak_profit=peak_profit,
         halt=halt,
     )
+
+
+def look(seen: TradingState) -> dict[str, object]:
+    """Give all that a state says, to compare it with another or with what it was before."""
+    return {
+        "account": seen.account,
+        "portfolio": seen.portfolio,
+        "open_orders": sorted(seen.open_orders, key=lambda one: one.order.key),
+        "prices": dict(seen.prices),
+        "last_mark": seen.last_mark,
+        "profits": (seen.session_profit, seen.peak_profit, seen.profit),
+        "halt": seen.halt,
+        "sums": (seen.equity, seen.value, seen.gross, seen.largest, seen.committed()),
+        "exposure": {symbol: seen.exposure(symbol) for symbol in seen.staked},
+    }
 
 
 def world(

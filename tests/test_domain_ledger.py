@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from algotrade.domain.ledger import (
+    DELISTING,
     SPLIT,
     WITHDRAWAL,
     Entry,
@@ -71,7 +70,7 @@ def test_a_life_computed_by_hand() -> None:
             amount=5_000_000,
         ),
         fill(5, -5_000_000_000, 60_000_000, 1_000_000),
-        replace(split(7_500_000_000), ref="s2"),
+        split(7_500_000_000)._replace(ref="s2"),
         fill(7, 333_333_333, 41_123_457),
         fill(8, -22_833_333_333, 40_000_000, 1_000_000),
         Entry(ts=9, kind=WITHDRAWAL, ref="w", amount=-50_000_000),
@@ -163,6 +162,25 @@ def test_a_split_that_does_not_fit_the_position_is_refused(held: int) -> None:
         apply(portfolio, split(-2 * held or 5))
 
 
+@pytest.mark.parametrize(
+    ("held", "paid", "earned"), [(10 * SHARE, 70, -30), (-10 * SHARE, -70, 30), (5, 0, 0)]
+)
+def test_a_delisting_settles_what_is_held_at_its_price(held: int, paid: int, earned: int) -> None:
+    # 10 at 10 cost 100, settled at 7 for 70; of 5 nano-shares there is not a micro-dollar
+    gone = Entry(
+        ts=2,
+        kind=DELISTING,
+        ref="AAPL 2",
+        symbol="AAPL",
+        quantity=-held,
+        price=7 * DOLLAR,
+        amount=paid * DOLLAR,
+    )
+    portfolio = replay([fill(1, held, 10 * DOLLAR), gone])
+    assert (portfolio.positions, portfolio.realised) == ({}, earned * DOLLAR)
+    assert imbalance(portfolio) == 0
+
+
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(LedgerError, match="unknown kind 'gift'"):
         apply(Portfolio(), Entry(ts=1, kind="gift", ref="g", amount=1))
@@ -171,7 +189,7 @@ def test_an_unknown_kind_is_refused() -> None:
 def test_two_symbols_do_not_touch() -> None:
     entries = [
         fill(1, 10 * SHARE, 100 * DOLLAR),
-        replace(fill(2, 5 * SHARE, 20 * DOLLAR), symbol="MSFT"),
+        fill(2, 5 * SHARE, 20 * DOLLAR)._replace(symbol="MSFT"),
         fill(3, -10 * SHARE, 90 * DOLLAR),
     ]
     portfolio = replay(entries)

@@ -154,7 +154,7 @@ def test_a_store_has_its_marks_and_pragmas_and_is_private(
 
     assert (pragma("application_id"), pragma("user_version")) == (APPLICATION_ID, VERSION)
     assert pragma("journal_mode") == "wal"
-    wanted = {"synchronous": 2, "foreign_keys": 1, "trusted_schema": 0, "recursive_triggers": 1}
+    wanted = {"synchronous": 2, "foreign_keys": 1, "recursive_triggers": 1}
     assert {name: pragma(name) for name in wanted} == wanted
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700

@@ -6,18 +6,27 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from algotrade.domain.decisions import Decision, Policy
-from algotrade.domain.ledger import Entry, Mark, fill_entry
-from algotrade.domain.orders import CANCELLED, FILLED
+from algotrade.domain.decisions import (
+    EQUITY,
+    PROBABILITY,
+    SILENT,
+    VOLATILITY,
+    Decision,
+    Policy,
+    Sizing,
+)
+from algotrade.domain.ledger import Entry, Mark, Stretch, fill_entry
+from algotrade.domain.orders import CANCELLED, EXPIRED, FILLED, PARTIAL, TRIGGERED, OpenOrder
+from algotrade.domain.signals import DOWN, KEEP, UP, Signal
 from algotrade.errors import LedgerError
 from algotrade.store import journal as store
 from algotrade.store.database import create_store, immediate
+from algotrade.store.decisions import decision_of, last_decision, load_decisions
 from algotrade.store.journal import StoreJournal, verify_chain
 from algotrade.store.records import (
     AccountRecord,
@@ -33,18 +42,22 @@ from algotrade.store.records import (
     settled_until,
     trainings,
 )
-from algotrade.store.schema import APPEND_ONLY
+from algotrade.store.schema import APPEND_ONLY as FIRST_APPEND_ONLY
+from algotrade.store.schema_runs import APPEND_ONLY_SINCE_3
 from algotrade.trading.decision import decide
 from builders import (
     ACCOUNT,
     DOLLAR,
+    NO_MODEL,
     SHARE,
     WIDE,
+    bought,
     closes,
     deposit,
     moment,
     opens,
     order,
+    replace,
     state,
     world,
 )
@@ -54,6 +67,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from algotrade.domain.orders import Order
+    from algotrade.domain.risk import Conditions
+
+APPEND_ONLY = (*FIRST_APPEND_ONLY, *APPEND_ONLY_SINCE_3)
+RUN_ROWS = {  # of a run that is as small as can be
+    "runs": ("r" * 12, 1, None, 5, "sample", "model", "AAPL", 1, 2, "p", "b", None, "{}", "{}"),
+    "run_entries": ("r" * 12, 1, 1, "deposit", "opening", "", 0, 0, 5, 0, ""),
+    "run_decisions": (
+        *("r" * 12, 1, "AAPL", 1, 2, "hold", "in", "held"),
+        *(0.5, "m", None, None, None),
+    ),
+    "run_marks": ("r" * 12, 1, 5, 0, 5),
+}
 
 
 @pytest.fixture
@@ -85,7 +110,7 @@ def placed(**changes: object) -> Decision:
     decision = decide(
         moment(0, value=1),
         state(deposit()),
-        replace(policy, **changes),  # type: ignore[arg-type]  # each test names a true field
+        replace(policy, **changes),
         WIDE,
         world(),
     )
@@ -106,12 +131,19 @@ def full(db: sqlite3.Connection) -> sqlite3.Connection:
     book(db).record(decision)
     book(db).append(bought_10(f"{order_of(decision).key}.1"))
     book(db).order_event(order_of(decision), opens(1), FILLED, "")
-    book(db).append(replace(deposit(5 * DOLLAR, ref="deposit 1"), note="more"))
-    book(db).mark(ACCOUNT, Mark(closes(1), 98_999 * DOLLAR, 1_010 * DOLLAR, 100_005 * DOLLAR))
+    book(db).append(deposit(5 * DOLLAR, ref="deposit 1")._replace(note="more"))
+    one = Stretch([closes(1)], 98_999 * DOLLAR, [1_010 * DOLLAR], 100_005 * DOLLAR)
+    book(db).mark(ACCOUNT, one)
     book(db).halt(ACCOUNT, closes(1), "R19")
     book(db, "sample").append(deposit())
     save_training(db, TrainingRecord("m", "sample", 5, "c" * 64))
+    for table, row in RUN_ROWS.items():
+        db.execute(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)
     return db
+
+
+def test_every_append_only_table_has_something_in_it(full: sqlite3.Connection) -> None:
+    assert all(content(full))
 
 
 def content(db: sqlite3.Connection) -> list[list[tuple[object, ...]]]:
@@ -339,7 +371,7 @@ def test_a_negative_fee_and_an_account_that_is_not_there_are_refused(
     db: sqlite3.Connection,
 ) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
-        book(db).append(replace(deposit(), fee=-1))
+        book(db).append(deposit()._replace(fee=-1))
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
         book(db, "nobody").append(deposit())
 
@@ -351,7 +383,7 @@ def test_entries_come_back_as_they_were(full: sqlite3.Connection) -> None:
     first, fill, last = store.load_entries(full, ACCOUNT)
     assert first == deposit()
     assert fill == bought_10(fill.ref)
-    assert last == replace(deposit(5 * DOLLAR, ref="deposit 1"), note="more")
+    assert last == deposit(5 * DOLLAR, ref="deposit 1")._replace(note="more")
     assert store.fills_of(full, fill.ref[:32]) == [fill]
     assert store.fills_of(full, fill.ref[:31]) == []
     assert store.load_entries(full, "nobody") == []
@@ -375,11 +407,13 @@ def test_an_order_is_open_until_an_event_ends_it(db: sqlite3.Connection) -> None
     one, two = placed(), placed(client_id="two")
     for decision in (one, two):
         book(db).record(decision)
-    both = sorted([order_of(one), order_of(two)], key=lambda each: each.key)
-    assert store.open_orders(db, ACCOUNT) == both
+    both = [order_of(one), order_of(two)]  # as they were placed, whatever their keys
+    assert [status.order for status in store.open_orders(db, ACCOUNT)] == both
     assert store.open_orders(db, "sample") == []
     book(db).order_event(order_of(one), opens(1), FILLED, "")
-    assert store.open_orders(db, ACCOUNT) == [order_of(two)]
+    for state_now in (TRIGGERED, PARTIAL):  # these do not end it
+        book(db).order_event(order_of(two), opens(1), state_now, "")
+        assert store.open_orders(db, ACCOUNT) == [(order_of(two), state_now, "", opens(1))]
     book(db).order_event(order_of(two), opens(1), CANCELLED, "2-for-1 split")
     assert store.open_orders(db, ACCOUNT) == []
     (status,) = store.find_orders(db, order_of(two).id)
@@ -389,6 +423,12 @@ def test_an_order_is_open_until_an_event_ends_it(db: sqlite3.Connection) -> None
         "2-for-1 split",
         opens(1),
     )
+
+
+def test_an_expired_order_is_open_no_more(db: sqlite3.Connection) -> None:
+    book(db).record(placed())
+    book(db).order_event(order_of(placed()), closes(1), EXPIRED, "at the session's end")
+    assert store.open_orders(db, ACCOUNT) == []
 
 
 def test_orders_are_found_by_the_beginning_of_their_key(db: sqlite3.Connection) -> None:
@@ -413,17 +453,85 @@ def test_orders_on_a_bar_are_those_of_one_identity(db: sqlite3.Connection) -> No
 
 def test_a_decision_comes_back_whole_with_its_order(full: sqlite3.Connection) -> None:
     decision = placed()
-    stored = store.decision_of(full, order_of(decision).key)
-    assert stored.body["reason"] == decision.reason
-    assert stored.body["order"] == asdict(order_of(decision))
-    assert stored.body["prediction"]["features"] == [["SMA_50", 100.5], ["SMA_200", 99.25]]
-    assert [check["id"] for check in stored.body["verdict"]["checks"]] == [
-        check.id for check in decision.verdict.checks
-    ]
-    assert store.last_decision(full, ACCOUNT, "AAPL") == stored
-    assert store.last_decision(full, ACCOUNT, "MSFT") is None
+    stored = decision_of(full, order_of(decision).key)
+    assert stored.decision == decision
+    assert stored.decision.prediction
+    assert stored.decision.prediction.features == (("SMA_50", 100.5), ("SMA_200", 99.25))
+    assert last_decision(full, ACCOUNT, "AAPL") == stored
+    assert last_decision(full, ACCOUNT, "AAPL", until=closes(0)) == stored
+    assert last_decision(full, ACCOUNT, "AAPL", until=closes(0) - 1) is None
+    assert last_decision(full, ACCOUNT, "MSFT") is None
+    assert list(load_decisions(full, ACCOUNT)) == [stored]
+    assert list(load_decisions(full, "sample")) == []
     with pytest.raises(LedgerError, match="no decision"):
-        store.decision_of(full, "0" * 32)
+        decision_of(full, "0" * 32)
+
+
+RULE = Signal("sma-state fast=50 slow=200 @1a2b", UP, volatility=250_000, bars_hash="b" * 64)
+PRICED: dict[str, object] = {"limit_price": 95 * DOLLAR, "stop_bps": 100, "time_in_force": "day"}
+KINDS = [  # what is said of the bar, and how the position is asked for
+    (NO_MODEL, {}),
+    (NO_MODEL, {"side": "sell"}),
+    (RULE, {"sizing": Sizing(EQUITY, 1_000), "whole": True}),
+    (RULE, {"sizing": Sizing(VOLATILITY, 1_500, cap=3_000)}),
+    (RULE._replace(stance=DOWN), {"short": True}),
+    (RULE._replace(stance=KEEP), {"order_type": "stop"}),
+    (
+        Signal("m" * 12, UP, 0.1 + 0.2, 1 / 3, weight=123_456),
+        {"sizing": Sizing(PROBABILITY, 1_000, band=5), "exit_below": 0.49},
+    ),
+    (RULE, {"order_type": "stop-limit", "client_id": "c1", **PRICED}),
+    (None, {}),
+]
+
+
+@pytest.mark.parametrize(("signal", "asked"), KINDS)
+@pytest.mark.parametrize("conditions", [world(), world(None, stale=None, halts=("file", "x"))])
+def test_every_kind_of_decision_comes_back_equal(
+    db: sqlite3.Connection,
+    signal: Signal | None,
+    asked: dict[str, object],
+    conditions: Conditions,
+) -> None:
+    policy = Policy(account=ACCOUNT, strategy="rule", quantity=10 * SHARE)
+    waiting = OpenOrder(order("sell", 2 * SHARE, key="w" * 32), filled=SHARE)
+    situation = state(
+        deposit(), bought(3 * SHARE, 90 * DOLLAR), open_orders=[waiting], peak_profit=7 * DOLLAR
+    )
+    decision = decide(
+        moment(0, signal=signal),
+        situation,
+        replace(policy, **asked),
+        replace(WIDE, allow_short=True),
+        conditions,
+    )
+    book(db).record(decision)
+    (stored,) = load_decisions(db, ACCOUNT)
+    assert stored.decision == decision
+    assert repr(stored.decision) == repr(decision)  # 1 is not 1.0, a list is not a tuple
+
+
+def test_what_decisions_have_in_common_is_kept_once(db: sqlite3.Connection) -> None:
+    book(db).record(placed())
+    one = book(db)
+    for day in range(3):  # by one journal, and by one for each as a process of its own has
+        bar = moment(day)
+        policy = Policy(account=ACCOUNT, strategy="model", quantity=SHARE)
+        one.record(decide(bar, state(deposit()), policy, WIDE, world()))
+        book(db).record(decide(bar, state(deposit()), policy, WIDE, world()))
+    assert db.execute("SELECT count(*) FROM grounds").fetchone() == (2,)
+    assert [stored.decision.code for stored in load_decisions(db, ACCOUNT)][1:] == [SILENT] * 6
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", "[]", "null", "[1,2,3,4,5,6,7,8]", '["m",null,["k"],[[],null,null],0,0,0,[1]]']
+)
+def test_a_decision_that_was_changed_from_outside_is_a_failure_of_the_ledger(
+    full: sqlite3.Connection, path: Path, body: str
+) -> None:
+    without_triggers(path, f"UPDATE decisions SET body = '{body}'")
+    with pytest.raises(LedgerError, match="decision 1 cannot be read"):
+        last_decision(full, ACCOUNT, "AAPL")
 
 
 def test_a_refusal_is_written_without_an_order(db: sqlite3.Connection) -> None:
@@ -435,11 +543,13 @@ def test_a_refusal_is_written_without_an_order(db: sqlite3.Connection) -> None:
         world(),
     )
     book(db).record(refused)
-    assert db.execute("SELECT action, order_key FROM decisions").fetchall() == [("refused", None)]
+    rows = db.execute("SELECT action, code, order_key FROM decisions").fetchall()
+    assert rows == [("refused", "R06", None)]
     assert db.execute("SELECT count(*) FROM orders").fetchone() == (0,)
-    stored = store.last_decision(db, ACCOUNT, "AAPL")
+    stored = last_decision(db, ACCOUNT, "AAPL")
     assert stored
-    assert stored.body["order"]["quantity"] == SHARE  # what was proposed is kept
+    assert stored.decision.order
+    assert stored.decision.order.quantity == SHARE  # what was proposed is kept
 
 
 # small records
@@ -479,11 +589,20 @@ def test_the_calendar_is_replaced_whole(db: sqlite3.Connection) -> None:
 
 VIEWS = {
     "v_bars": "source symbol timeframe closed_at open high low close volume",
-    "v_orders": "order_id account strategy symbol side quantity state detail decided_for placed_at",
+    "v_orders": "order_id account strategy symbol side quantity type limit_price stop_price"
+    " time_in_force state detail decided_for placed_at",
     "v_fills": "order_id account symbol side quantity price fee filled_at",
-    "v_decisions": "decision_id account strategy symbol decided_for decided_at action reason"
-    " prediction p_up model_id order_id",
+    "v_decisions": "decision_id account strategy symbol decided_for decided_at action code reason"
+    " prediction p_up model_id order_id bars_hash held working equity max_quantity grounds"
+    " ledger_seq",
     "v_equity": "account marked_at equity cash value contributed",
+    "v_runs": "run_id number sweep source strategy symbols halt plan_hash bars_hash created_at"
+    " first_bar last_bar spec report",
+    "v_run_figures": "run_id name value",
+    "v_run_fills": "run_id order_id symbol side quantity price fee filled_at",
+    "v_run_decisions": "run_id seq symbol action code reason p_up source side quantity order_id"
+    " first_bar last_bar",
+    "v_run_equity": "run_id marked_at equity cash value contributed",
 }
 
 
@@ -497,12 +616,16 @@ def test_views_speak_dollars_shares_and_iso(full: sqlite3.Connection) -> None:
     decision = placed()
     short, reason = order_of(decision).id, decision.reason
     day0, day1 = "2024-01-01T21:00:00Z", "2024-01-02T21:00:00Z"
+    [(grounds,)] = full.execute("SELECT hash FROM grounds").fetchall()
     expected = {
-        "v_orders": (short, ACCOUNT, "model", "AAPL", "buy", 10.0, "filled", "", day0, day0),
+        "v_orders": (
+            *(short, ACCOUNT, "model", "AAPL", "buy", 10.0),
+            *("market", None, None, "gtc", "filled", "", day0, day0),
+        ),
         "v_fills": (short, ACCOUNT, "AAPL", "buy", 10.0, 100.0, 1.0, "2024-01-02T14:30:00Z"),
         "v_decisions": (
-            *(1, ACCOUNT, "model", "AAPL", day0, day0, "order", reason),
-            *(1, 0.625, "m" * 12, short),
+            *(1, ACCOUNT, "model", "AAPL", day0, day0, "order", "in", reason),
+            *(1, 0.625, "m" * 12, short, "0" * 64, 0.0, 0.0, 100_000.0, None, grounds, 1),
         ),
         "v_equity": (ACCOUNT, day1, 100_009.0, 98_999.0, 1_010.0, 100_005.0),
     }

@@ -11,11 +11,14 @@ import pytest
 
 from algotrade.bars import from_rows
 from algotrade.domain.actions import Dividend, Split
+from algotrade.domain.decisions import Policy
+from algotrade.domain.signals import UP, Signal
 from algotrade.domain.times import DAY, HOUR
 from algotrade.store import records
 from algotrade.store.actions import save_dividends, save_splits
 from algotrade.store.bars import load_bars, save_bars
 from algotrade.store.database import create_store, immediate
+from algotrade.store.journal import StoreJournal
 from algotrade.store.revisions import (
     BAR,
     DIVIDEND,
@@ -25,6 +28,8 @@ from algotrade.store.revisions import (
     list_revisions,
     users_of,
 )
+from algotrade.trading import decision as trading
+from builders import WIDE, deposit, moment, state, world
 
 if TYPE_CHECKING:
     import sqlite3
@@ -180,6 +185,34 @@ def test_decisions_that_read_the_old_value_are_named(db: sqlite3.Connection) -> 
         *("paper", "model", ts(3), 100, "hold"),
     )
     assert (first.order_key, first.model_id) == (None, "m-1")
+
+
+@pytest.mark.parametrize(
+    ("signal", "day", "proof"),
+    [
+        (Signal("m-1", UP, 0.75, 0.5), 4, PROVEN),
+        (Signal("m-1", UP, 0.75, 0.5, bars_hash="0" * 64), 4, POSSIBLE),
+        (Signal("", UP), 3, POSSIBLE),  # by hand: read its own bar only
+        (Signal("", UP), 4, None),
+        (Signal("sma-state @1a2b", UP), 4, POSSIBLE),  # nobody told how far a rule reads
+        (None, 4, None),
+    ],
+)
+def test_decisions_of_the_journal_are_named_like_those_of_schema_1(
+    db: sqlite3.Connection, signal: Signal | None, day: int, proof: str | None
+) -> None:
+    save(db, dict.fromkeys(range(1, 9), 20), known_at=100)
+    bars = load_bars(db, "polygon", "AAPL", "1d", until=ts(day), last=LOOKBACK)
+    if signal is not None and signal.p_up is not None and not signal.bars_hash:
+        signal = signal._replace(bars_hash=bars.fingerprint())
+    bar = moment(0, signal=signal)._replace(ts=ts(day))
+    policy = Policy(account="paper", strategy="any", quantity=1)
+    made = trading.decide(bar, state(deposit()), policy, WIDE, world(now=150))
+    StoreJournal(db, "paper", recorded_at=150).record(made)
+    save(db, {3: 21}, known_at=200)
+    (revision,) = list_revisions(db, "polygon")
+    found = users_of(db, revision, {"m-1": LOOKBACK}).decisions
+    assert [user.proof for user in found] == ([] if proof is None else [proof])
 
 
 def test_each_version_of_a_bar_has_its_own_users(db: sqlite3.Connection) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from algotrade.domain.risk import EXEMPT, FAIL, PASS, Check, Conditions, Limits, RiskVerdict
+from algotrade.domain.risk import (
+    EXEMPT,
+    FAIL,
+    NOT_APPLICABLE,
+    PASS,
+    Check,
+    Conditions,
+    Limits,
+    RiskVerdict,
+)
 from algotrade.trading.risk import check_order, is_reducing, loss_bps
-from builders import DOLLAR, SHARE, WIDE, bought, deposit, order, state, world
+from builders import DOLLAR, SHARE, WIDE, bought, deposit, order, replace, state, world
 
 if TYPE_CHECKING:
     from algotrade.trading.state import TradingState
@@ -48,7 +56,7 @@ def test_an_order_at_the_bound_passes_and_a_billionth_of_a_share_more_fails(
 ) -> None:
     exact = check_order(order("buy", quantity), state(deposit()), limits, world())
     assert only_breach(exact) is None
-    assert exact.max_quantity == quantity
+    assert exact.max_quantity is None  # nothing was refused
     over = check_order(order("buy", quantity + 1), state(deposit()), limits, world())
     assert only_breach(over) == check_id
     assert over.max_quantity == quantity
@@ -109,9 +117,19 @@ def test_nobody_sells_what_is_not_held() -> None:
     more = check_order(order("sell", 10 * SHARE + 1), holding, WIDE, world())
     assert only_breach(more) == "R13"
     assert (check_of(more, "R13").value, more.max_quantity) == (1, 10 * SHARE)
-    waiting = replace(holding, open_orders=(order("sell", 4 * SHARE, key="w" * 32),))
+    open_sale = order("sell", 4 * SHARE, key="w" * 32)
+    waiting = state(deposit(), bought(10 * SHARE, 100 * DOLLAR), open_orders=[open_sale])
     twice = check_order(order("sell", 7 * SHARE), waiting, WIDE, world())
     assert (only_breach(twice), twice.max_quantity) == ("R13", 6 * SHARE)
+
+
+def test_where_short_selling_is_allowed_size_bounds_it() -> None:
+    limits = replace(WIDE, allow_short=True, max_position_bps=103)
+    sale = check_order(order("sell", 10 * SHARE), state(deposit()), limits, world())
+    assert only_breach(sale) is None
+    assert check_of(sale, "R13") == Check("R13", "sold short", "shares", None, 0, NOT_APPLICABLE)
+    more = check_order(order("sell", 10 * SHARE + 1), state(deposit()), limits, world())
+    assert only_breach(more) == "R10"
 
 
 def test_buying_back_part_of_a_short_position_is_not_a_short_sale() -> None:
@@ -129,7 +147,7 @@ def fallen(loss: int, **changes: object) -> TradingState:
     profit = before.profit
     assert profit == 0
     gained = deposit(100_000 * DOLLAR - loss, ref="gain")
-    entries = (replace(gained, kind="dividend"),)
+    entries = (gained._replace(kind="dividend"),)
     return state(
         deposit(),
         bought(10 * SHARE, 100 * DOLLAR),
@@ -156,7 +174,7 @@ def test_daily_loss_counts_from_the_session_before(
     sale = check_order(order("sell", 10 * SHARE), situation, limits, world())
     assert check_of(sale, "R18").status == (EXEMPT if refused else PASS)
     assert sale.passed
-    assert sale.max_quantity == 10 * SHARE
+    assert sale.max_quantity is None
 
 
 @pytest.mark.parametrize(("loss", "value", "refused"), LOSSES)
@@ -204,9 +222,10 @@ def test_a_halt_of_any_kind_stops_everything() -> None:
     sale = order("sell", 10 * SHARE)
     file = check_order(sale, holding, WIDE, world(halts=("file HALT",)))
     assert (only_breach(file), file.max_quantity) == ("R01", 0)
-    latched = check_order(sale, replace(holding, halt="R19"), WIDE, world())
+    halted = state(deposit(), bought(10 * SHARE, 100 * DOLLAR), halt="R19")
+    latched = check_order(sale, halted, WIDE, world())
     assert (only_breach(latched), latched.max_quantity) == ("R01", 0)
-    both = check_order(sale, replace(holding, halt="R19"), WIDE, world(halts=("a", "b")))
+    both = check_order(sale, halted, WIDE, world(halts=("a", "b")))
     assert check_of(both, "R01").value == 3
 
 
@@ -274,7 +293,8 @@ def test_what_cannot_be_computed_fails_a_sale_too(conditions: Conditions) -> Non
     verdict = check_order(order("sell"), holding, WIDE, conditions)
     assert not verdict.passed
     assert verdict.max_quantity == 0
-    missing = replace(holding, open_orders=(order(symbol="MSFT", key="w" * 32),))
+    open_buy = order(symbol="MSFT", key="w" * 32)
+    missing = state(deposit(), bought(10 * SHARE, 100 * DOLLAR), open_orders=[open_buy])
     assert check_order(order("sell"), missing, WIDE, world()).max_quantity == 0
 
 
@@ -300,7 +320,7 @@ def test_an_account_as_it_stands_is_looked_at_without_an_order() -> None:
         "R25": 0,
     }
     assert verdict.passed
-    assert verdict.max_quantity == 0
+    assert verdict.max_quantity is None
 
 
 def test_headroom_is_what_is_left() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,13 +10,14 @@ from algotrade.domain.actions import Dividend, Split
 from algotrade.domain.costs import CostModel
 from algotrade.domain.decisions import HOLD, ORDER, REFUSED, Policy
 from algotrade.domain.ledger import Mark
-from algotrade.domain.orders import CANCELLED, FILLED
+from algotrade.domain.orders import CANCELLED, FILLED, PARTIAL, STOP, TRIGGERED, OpenOrder
 from algotrade.trading.broker import SimulatedBroker
-from algotrade.trading.session import Decider, MemoryJournal, moments_of, run_session
+from algotrade.trading.session import Decider, MemoryJournal, run_session, turns_of
 from algotrade.trading.state import opening_state
 from builders import (
     ACCOUNT,
     DOLLAR,
+    NO_MODEL,
     SHARE,
     WIDE,
     bought,
@@ -26,6 +26,7 @@ from builders import (
     moment,
     opens,
     order,
+    replace,
     session,
     state,
     world,
@@ -57,10 +58,11 @@ def run(
 ) -> tuple[SessionResult, MemoryJournal]:
     journal = MemoryJournal()
     decider = Decider(policy=policy, limits=limits, conditions=at_close) if policy else None
-    broker = SimulatedBroker(costs, start.open_orders)
-    return run_session(
-        moments, state=start, broker=broker, journal=journal, decider=decider
-    ), journal
+    turns = turns_of(moments)
+    broker = SimulatedBroker(costs)
+    result = run_session(turns, state=start, broker=broker, journal=journal, decider=decider)
+    assert result.state is start  # it is moved on in place
+    return result, journal
 
 
 def test_an_order_decided_at_a_close_is_filled_at_the_next_open() -> None:
@@ -96,12 +98,44 @@ def test_no_price_before_the_order_fills_it(placed_at: int, *, filled: bool) -> 
 
 
 def test_a_bar_without_volume_fills_nothing_and_the_order_waits() -> None:
-    start = state(deposit(), open_orders=[order()])
-    result, journal = run([moment(1, volume=0)], start)
+    result, journal = run([moment(1, volume=0)], state(deposit(), open_orders=[order()]))
     assert (result.fills, journal.entries, journal.events) == ((), [], [])
-    assert result.state.open_orders == start.open_orders
-    later, _ = run([moment(1, volume=0), moment(2, 90 * DOLLAR, volume=1)], start)
+    assert result.state.open_orders == (OpenOrder(order()),)
+    later, _ = run(
+        [moment(1, volume=0), moment(2, 90 * DOLLAR)], state(deposit(), open_orders=[order()])
+    )
     assert [(fill.ts, fill.price) for fill in later.fills] == [(opens(2), 90 * DOLLAR)]
+
+
+def test_an_order_takes_a_tenth_of_a_bars_volume_and_the_rest_waits() -> None:
+    # 10 wanted; bars of 40, 50 and 1,000 shares give 4, 5 and the last one
+    sizes = [40, 50, 1_000]
+    bars = [moment(day, volume=size * 10**6) for day, size in enumerate(sizes, start=1)]
+    start = state(deposit(), open_orders=[order()])
+    result, journal = run(bars, start)
+    assert [fill.quantity for fill in result.fills] == [4 * SHARE, 5 * SHARE, SHARE]
+    assert [event[1:3] for event in journal.events] == [
+        (opens(1), PARTIAL),
+        (opens(2), PARTIAL),
+        (opens(3), FILLED),
+    ]
+    assert [entry.ref for entry in journal.entries] == [f"{'a' * 32}.{n}" for n in (1, 2, 3)]
+    assert (start.open_orders, start.portfolio.held("AAPL")) == ((), 10 * SHARE)
+
+
+def test_the_rest_of_a_stop_order_is_filled_at_the_next_open_once_it_is_triggered() -> None:
+    """The stop at 105 is touched, 4 of 10 are there; the next bar never comes near 105 again."""
+    stop = replace(order(), type=STOP, stop_price=105 * DOLLAR)
+    bars = [
+        moment(1, high=106 * DOLLAR, volume=40 * 10**6),
+        moment(2, 90 * DOLLAR),
+    ]
+    result, journal = run(bars, state(deposit(), open_orders=[stop]))
+    assert [(fill.price, fill.quantity) for fill in result.fills] == [
+        (105 * DOLLAR, 4 * SHARE),
+        (90 * DOLLAR, 6 * SHARE),
+    ]
+    assert [event[2] for event in journal.events] == [TRIGGERED, PARTIAL, FILLED]
 
 
 def test_another_symbol_fills_nothing() -> None:
@@ -120,7 +154,7 @@ def test_a_split_voids_the_orders_placed_before_it() -> None:
     result, journal = run([moment(1, 50 * DOLLAR, splits=(DOUBLE,))], start)
     assert result.fills == ()
     assert journal.events == [("a" * 32, opens(1), CANCELLED, "2-for-1 split before the fill")]
-    assert [waiting.symbol for waiting in result.state.open_orders] == ["MSFT"]
+    assert [waiting.order.symbol for waiting in result.state.open_orders] == ["MSFT"]
     assert result.state.portfolio.held("AAPL") == 6 * SHARE
     assert result.state.portfolio.positions["AAPL"].cost == 300 * DOLLAR
 
@@ -180,27 +214,27 @@ def test_who_is_short_pays_the_dividend() -> None:
 
 def test_two_orders_at_one_moment_share_the_cash_in_symbol_order() -> None:
     # 1,500 of cash: AAPL needs 1,030 at worst; then 500 are left for MSFT's 515
-    bars = moments_of(
-        [
-            [moment(0, 50 * DOLLAR, symbol="MSFT", value=1)],
-            [moment(0, 100 * DOLLAR, symbol="AAPL", value=1)],
-        ]
-    )
-    assert [bar.symbol for bar in bars] == ["AAPL", "MSFT"]
-    result, journal = run(bars, state(deposit(1_500 * DOLLAR)), policy=POLICY)
-    breaches = [[check.id for check in d.verdict.breaches] for d in result.decisions]
-    assert [(d.symbol, d.action) for d in result.decisions] == [("AAPL", ORDER), ("MSFT", REFUSED)]
+    bars = [
+        moment(0, 50 * DOLLAR, symbol="MSFT", value=1),
+        moment(0, 100 * DOLLAR, symbol="AAPL", value=1),
+    ]
+    (turn,) = turns_of(bars)
+    assert [bar.symbol for bar in turn.moments] == ["AAPL", "MSFT"]
+    _, journal = run(bars, state(deposit(1_500 * DOLLAR)), policy=POLICY)
+    breaches = [[check.id for check in d.verdict.breaches] for d in journal.decisions]
+    assert [(d.symbol, d.action) for d in journal.decisions] == [("AAPL", ORDER), ("MSFT", REFUSED)]
     assert breaches == [[], ["R12c"]]
     assert len(journal.marks) == 1  # one mark for the moment, not one for each symbol
-    richer, _ = run(bars, state(deposit(1_515 * DOLLAR)), policy=POLICY)
+    _, richer = run(bars, state(deposit(1_515 * DOLLAR)), policy=POLICY)
     assert [decision.action for decision in richer.decisions] == [ORDER, ORDER]
 
 
-def test_moments_without_a_prediction_are_decided_only_without_a_model() -> None:
+def test_moments_of_which_nothing_is_said_are_not_decided() -> None:
     bars = [moment(0), moment(1, value=1)]
-    result, _ = run(bars, state(deposit()), policy=POLICY)
-    assert [decision.ts for decision in result.decisions] == [closes(1)]
-    manual, _ = run(bars, state(deposit()), policy=replace(POLICY, use_model=False))
+    _, journal = run(bars, state(deposit()), policy=POLICY)
+    assert [decision.ts for decision in journal.decisions] == [closes(1)]
+    asked = [moment(0, signal=NO_MODEL), moment(1, value=1)]
+    _, manual = run(asked, state(deposit()), policy=POLICY)
     assert [decision.action for decision in manual.decisions] == [ORDER, HOLD]
 
 
@@ -213,32 +247,35 @@ def test_a_halt_latches_for_every_later_moment_even_when_all_is_won_back() -> No
         moment(3, close=150 * DOLLAR, value=0),  # won back, and more
     ]
     result, journal = run(bars, start, policy=POLICY, limits=limits)
-    assert [decision.action for decision in result.decisions] == [HOLD, REFUSED, REFUSED]
+    assert [decision.action for decision in journal.decisions] == [HOLD, REFUSED, REFUSED]
     cause = "R19 drawdown 110 bps over 100"
     assert journal.halts == [(closes(2), cause)]
     assert result.state.halt == cause
-    assert [check.id for check in result.decisions[2].verdict.breaches] == ["R01"]
+    assert [check.id for check in journal.decisions[2].verdict.breaches] == ["R01"]
 
 
 def test_an_order_that_waits_when_a_halt_comes_is_filled_and_written_down() -> None:
-    start = replace(state(deposit(), open_orders=[order()]), halt="earlier")
+    start = state(deposit(), open_orders=[order()], halt="earlier")
     result, _ = run([moment(1)], start, policy=POLICY)
     assert len(result.fills) == 1
 
 
 def test_daily_loss_is_measured_from_the_last_mark_of_the_session_before() -> None:
     hour = 3_600_000_000
-    start = state(deposit(), bought(100 * SHARE, 100 * DOLLAR))
+
+    def start() -> TradingState:
+        return state(deposit(), bought(100 * SHARE, 100 * DOLLAR))
+
     bars = [
         moment(0, close=110 * DOLLAR),
-        replace(moment(0, close=120 * DOLLAR), ts=closes(0) + hour),  # the last of its session
+        moment(0, close=120 * DOLLAR)._replace(ts=closes(0) + hour),  # the last of its session
         moment(1, close=115 * DOLLAR),
-        replace(moment(1, close=90 * DOLLAR), ts=closes(1) + hour),
+        moment(1, close=90 * DOLLAR)._replace(ts=closes(1) + hour),
     ]
-    seen = [run(bars[: n + 1], start)[0].state for n in range(len(bars))]
+    seen = [run(bars[: n + 1], start())[0].state for n in range(len(bars))]
     assert [one.session_profit for one in seen] == [0, 0, 2_000 * DOLLAR, 2_000 * DOLLAR]
     assert [one.peak_profit for one in seen] == [n * DOLLAR for n in (1_000, 2_000, 2_000, 2_000)]
-    marks = run(bars, start)[1].marks
+    marks = run(bars, start())[1].marks
     rebuilt = opening_state(
         ACCOUNT, (), open_orders=(), marks=marks, prices={}, now=closes(1) + 2 * hour, halt=None
     )
@@ -260,7 +297,7 @@ def test_an_account_always_under_water_has_its_peak_at_nothing_earned() -> None:
 def test_no_mark_is_taken_without_a_price_nor_back_in_time() -> None:
     unpriced = state(deposit(), bought(SHARE, DOLLAR, symbol="ZZZ"))
     assert run([moment(1)], unpriced)[1].marks == []
-    marked = replace(state(deposit()), last_mark=Mark(closes(2), 1, 2, 3))
+    marked = state(deposit(), last_mark=Mark(closes(2), 1, 2, 3))
     _, journal = run([moment(1), moment(2), moment(3)], marked)
     assert [mark.ts for mark in journal.marks] == [closes(3)]
 
@@ -272,11 +309,10 @@ def test_equity_and_committed_cash_are_unknown_without_a_price() -> None:
     assert state(open_orders=[order("sell", symbol="ZZZ")]).committed() == 0
 
 
-def test_a_cancelled_order_is_never_filled() -> None:
-    waiting = order()
-    broker = SimulatedBroker(FREE, [waiting])
-    broker.cancel(waiting)
-    assert broker.on_bar(moment(1)) == []
-    broker.submit(waiting)
-    assert len(broker.on_bar(moment(1))) == 1
-    assert broker.on_bar(moment(2)) == []  # once
+def test_a_voided_order_is_never_filled_and_a_filled_one_only_once() -> None:
+    voided = state(deposit(), open_orders=[order()])
+    result, journal = run([moment(1, splits=(DOUBLE,)), moment(2)], voided)
+    assert (result.fills, [event[2] for event in journal.events]) == ((), [CANCELLED])
+    filled, journal = run([moment(1), moment(2)], state(deposit(), open_orders=[order()]))
+    assert [fill.ts for fill in filled.fills] == [opens(1)]
+    assert [event[2] for event in journal.events] == [FILLED]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,8 +26,9 @@ FILE_NAME = "algotrade.toml"
 HALT_FILE = "HALT"
 WATCHLISTS = "watchlists"
 SOURCES = ("auto", "sample", "polygon", "csv")
-MODEL_KINDS = ("auto", "logit", "rf")
+MODEL_KINDS = ("auto", "logit", "rf", "hgb", "blend")
 FORMATS = ("auto", "table", "tsv", "csv", "json", "jsonl")
+SWITCHES = ("off", "on")
 KEY_VARIABLES = ("MASSIVE_API_KEY", "POLYGON_API_KEY")
 _PREFIX = "ALGOTRADE_"
 _RESERVED = ("ALGOTRADE_HOME", "ALGOTRADE_NOW", "ALGOTRADE_HALT")
@@ -60,12 +60,14 @@ SETTINGS = (
     Setting("costs.commission_pct", "percent", "0", "commission as percent of the value"),
     Setting("costs.commission_minimum_usd", "usd", "1", "least commission of a trade"),
     Setting("costs.slippage_bps", "count", "5", "slippage of every fill, against the trader"),
+    Setting("costs.volume_cap_pct", "percent", "10", "part of a bar's volume that orders may take"),
     Setting("risk.max_order_usd", "usd", "10000", "R05 value of one order"),
     Setting("risk.max_order_pct", "percent", "10", "R05 value of one order, of equity"),
     Setting("risk.max_order_shares", "shares", "500", "R06 shares of one order"),
     Setting("risk.price_collar_pct", "percent", "3", "R07 price against the last close"),
     Setting("risk.max_position_pct", "percent", "10", "R10 one position, of equity"),
     Setting("risk.max_gross_pct", "percent", "100", "R12 all positions, of equity"),
+    Setting("risk.short", "switch", "off", "R13 short selling: on or off"),
     Setting("risk.max_stale_sessions", "count", "0", "R25 completed sessions without data"),
     Setting("risk.daily_loss_reduce_pct", "percent", "2", "R18 loss since the last session"),
     Setting("risk.daily_loss_halt_pct", "percent", "3", "R18 loss that halts trading"),
@@ -95,8 +97,7 @@ class Secret:
         return self._text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """Everything a run was told: settings, home, and what the environment says."""
 
     home: Path
@@ -138,7 +139,7 @@ class Settings:
     def with_flags(self, flags: Mapping[str, str | None]) -> Settings:
         """Give the settings with those that flags set; None sets nothing."""
         values = {**self.values, **_from_flags(flags)}
-        return replace(self, values=values)
+        return self._replace(values=values)
 
     def costs(self) -> CostModel:
         """Give the cost model."""
@@ -150,6 +151,7 @@ class Settings:
             commission_bps=self.number("costs.commission_pct"),
             commission_minimum=self.number("costs.commission_minimum_usd"),
             slippage_bps=self.number("costs.slippage_bps"),
+            volume_cap_bps=self.number("costs.volume_cap_pct"),
         )
 
     def limits(self) -> Limits:
@@ -167,6 +169,7 @@ class Settings:
             daily_loss_reduce_bps=self.number("risk.daily_loss_reduce_pct"),
             daily_loss_halt_bps=self.number("risk.daily_loss_halt_pct"),
             drawdown_halt_bps=self.number("risk.drawdown_halt_pct"),
+            allow_short=self.text("risk.short") == "on",
         )
 
 
@@ -301,7 +304,7 @@ def _known(name: str, where: str) -> str:
 
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
 _SCALES = {"usd": MICROS, "shares": NANOS, "percent": 100, "count": 1, "fraction": MICROS}
-_CHOICES = {"source": SOURCES, "model": MODEL_KINDS, "format": FORMATS}
+_CHOICES = {"source": SOURCES, "model": MODEL_KINDS, "format": FORMATS, "switch": SWITCHES}
 
 
 def _parse(setting: Setting, value: Value) -> int:

@@ -160,7 +160,7 @@ def test_one_arithmetic_for_one_row_and_for_many(model: str, data: st.DataObject
 
 def test_rows_exactly_on_a_threshold_go_the_same_way() -> None:
     made = trained("rf")
-    thresholds = sorted({value for value in made.scorer.threshold if value})  # type: ignore[union-attr] # a forest
+    thresholds = sorted({value for value in made.scorer.threshold if value})  # type: ignore[attr-defined] # a forest
     single = [struct.unpack("f", struct.pack("f", value))[0] for value in thresholds[:300]]
     x = np.array([[value] * len(made.card.names) for value in (*thresholds[:300], *single)])
     one = [made.scorer.score(row) for row in x.tolist()]

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from algotrade.domain.ledger import Portfolio, Position
-from algotrade.domain.risk import EXEMPT, FAIL, PASS, Conditions, Limits, RiskVerdict
+from algotrade.domain.orders import OpenOrder
+from algotrade.domain.risk import (
+    EXEMPT,
+    FAIL,
+    NOT_APPLICABLE,
+    PASS,
+    Conditions,
+    Limits,
+    RiskVerdict,
+)
 from algotrade.trading.risk import check_order
 from algotrade.trading.state import TradingState
-from builders import DOLLAR, SHARE, bought, deposit, order, state, world
+from builders import DOLLAR, SHARE, bought, deposit, order, replace, state, world
 
 if TYPE_CHECKING:
     from algotrade.domain.orders import Order
 
+ENDLESS = 10**18  # nano-shares that no limit drawn below lets through
 SYMBOLS = ("AAPL", "MSFT")
 EXEMPTIBLE = {"R05", "R06", "R10", "R12", "R12c", "R18", "R19", "R25"}
 
@@ -39,6 +48,13 @@ orders = st.builds(
 
 
 @st.composite
+def open_orders(draw: st.DrawFn) -> OpenOrder:
+    """Draw an order that waits, whole or for the rest of it."""
+    waiting = draw(orders)
+    return OpenOrder(waiting, filled=draw(st.one_of(st.just(0), st.integers(0, waiting.quantity))))
+
+
+@st.composite
 def states(draw: st.DrawFn) -> TradingState:
     """Draw any state at all, also those that no ledger leads to."""
     positions = {}
@@ -50,12 +66,18 @@ def states(draw: st.DrawFn) -> TradingState:
     return TradingState(
         account="paper",
         portfolio=Portfolio(cash=draw(money), contributed=draw(money), positions=positions),
-        open_orders=tuple(draw(st.lists(orders, max_size=2))),
+        open_orders=draw(st.lists(open_orders(), max_size=2)),
         prices={symbol: price for symbol, price in known.items() if price is not None},
         session_profit=draw(money),
         peak_profit=draw(money.map(abs)),
         halt=draw(st.sampled_from([None, None, None, "halted"])),
     )
+
+
+def changed(now: TradingState, **changes: Any) -> TradingState:  # noqa: ANN401  its own fields
+    """Give another state that differs from `now` in these."""
+    names = ("account", "portfolio", "open_orders", "prices", "session_profit", "peak_profit")
+    return TradingState(**{name: getattr(now, name) for name in (*names, "halt")} | changes)
 
 
 bps = st.one_of(st.integers(0, 20_000), st.just(10**6))
@@ -71,6 +93,7 @@ limits_drawn = st.builds(
     daily_loss_reduce_bps=bps,
     daily_loss_halt_bps=bps,
     drawdown_halt_bps=bps,
+    allow_short=st.booleans(),
 )
 conditions_drawn = st.builds(
     Conditions,
@@ -97,8 +120,9 @@ class Second:
 
     def projected(self, symbol: str) -> int:
         position = self.now.portfolio.positions.get(symbol)
-        waiting = (o for o in self.now.open_orders if o.symbol == symbol)
-        signed = (o.quantity if o.side == "buy" else -o.quantity for o in waiting)
+        waiting = (o for o in self.now.open_orders if o.order.symbol == symbol)
+        left = ((o.order.side, o.order.quantity - o.filled) for o in waiting)
+        signed = (quantity if side == "buy" else -quantity for side, quantity in left)
         return (position.quantity if position else 0) + sum(signed)
 
     def reducing(self) -> bool:
@@ -127,18 +151,19 @@ class Second:
 
     def gross(self) -> int | None:
         own = self.worth(self.after[self.one.symbol], self.worst)
-        other = next(s for s in SYMBOLS if s != self.one.symbol)
-        rest = self.projected(other)
-        touched = rest or any(o.symbol == other for o in self.now.open_orders)
-        theirs = self.worth(rest, self.now.prices.get(other)) if touched else 0
-        return None if own is None or theirs is None else own + theirs
+        now = {s: self.worth(self.projected(s), self.now.prices.get(s)) for s in SYMBOLS}
+        other = next(now[s] for s in SYMBOLS if s != self.one.symbol)
+        if None in now.values():  # what stands today must be known, of this symbol too
+            return None
+        return None if own is None or other is None else own + other
 
     def cash(self) -> int | None:
         needed: int | None = 0
         for waiting in self.now.open_orders:
-            price = self.now.prices.get(waiting.symbol)
-            if waiting.side == "buy" and needed is not None:
-                exact = price and Fraction(waiting.quantity, SHARE) * price
+            price = self.now.prices.get(waiting.order.symbol)
+            left = waiting.order.quantity - waiting.filled
+            if waiting.order.side == "buy" and needed is not None:
+                exact = price and Fraction(left, SHARE) * price
                 needed = None if exact is None else needed + round(exact)
         own = self.worth(self.one.quantity, self.worst) if self.one.side == "buy" else 0
         owed = max(0, -self.now.portfolio.cash)
@@ -173,14 +198,21 @@ class Second:
             "R10": (self.share(self.worth(after, self.worst)), bounds.max_position_bps),
             "R12": (self.share(self.gross()), bounds.max_gross_bps),
             "R12c": (self.cash(), max(0, self.now.portfolio.cash)),
-            "R13": (max(0, -after) if self.one.side == "sell" else 0, 0),
+            "R13": (self.short(after), 0),
             "R18": (self.lost(self.now.session_profit), bounds.daily_loss_reduce_bps),
             "R19": (self.lost(self.now.peak_profit), bounds.drawdown_halt_bps),
             "R25": (self.at.stale_sessions, bounds.max_stale_sessions),
         }
 
+    def short(self, after: int) -> int | None:
+        if self.limits.allow_short:
+            return None
+        return max(0, -after) if self.one.side == "sell" else 0
+
     def status(self, check_id: str) -> str:
         value, limit = self.table()[check_id]
+        if check_id == "R13" and self.limits.allow_short:
+            return NOT_APPLICABLE
         if value is None:
             return FAIL
         if value <= limit:
@@ -204,42 +236,66 @@ def test_every_number_and_verdict_is_that_of_a_second_computation(
     assert (verdict.halt is not None) == halting
 
 
-@settings(max_examples=100, deadline=None)
+def largest_of(one: Order, everything: tuple[TradingState, Limits, Conditions]) -> int:
+    """Ask for more than can be: the refusal names the largest order that would pass."""
+    verdict = check_order(replace(one, quantity=ENDLESS), *everything)
+    assert not may_trade(verdict)
+    assert verdict.max_quantity is not None
+    return verdict.max_quantity
+
+
+@settings(max_examples=200, deadline=None)
 @given(orders, worlds, st.fractions(0, 1))
 @example(
     order("buy", 200 * SHARE),
     (state(deposit(), bought(3 * SHARE, DOLLAR)), Limits(), world()),
     Fraction(1, 3),
 )
+@example(
+    order("sell", 200 * SHARE),
+    (state(deposit(), bought(3 * SHARE, DOLLAR)), Limits(allow_short=True), world()),
+    Fraction(1, 3),
+)
 def test_the_largest_order_passes_and_a_billionth_of_a_share_more_fails(
     one: Order, everything: tuple[TradingState, Limits, Conditions], part: Fraction
 ) -> None:
-    largest = check_order(one, *everything).max_quantity
+    largest = largest_of(one, everything)
+    as_asked = check_order(one, *everything)
+    if may_trade(as_asked):
+        assert as_asked.max_quantity is None
+        assert one.quantity <= largest
+    else:
+        assert as_asked.max_quantity == largest  # whatever was asked for
     assert not may_trade(check_order(replace(one, quantity=largest + 1), *everything))
     if not largest:
         return
     assert may_trade(check_order(replace(one, quantity=largest), *everything))
-    assert check_order(replace(one, quantity=largest), *everything).max_quantity == largest
     smaller = replace(one, quantity=max(1, math.floor(largest * part)))
     if Second(smaller, *everything).projected(one.symbol) * one.signed >= 0:  # it adds
         assert may_trade(check_order(smaller, *everything))
 
 
 @settings(max_examples=100, deadline=None)
-@given(orders, states(), st.data())
+@given(orders, states(), st.sampled_from([Limits(), Limits(allow_short=True)]), st.data())
 def test_the_largest_order_is_found_where_limits_are_those_of_every_day(
-    one: Order, now: TradingState, data: st.DataObject
+    one: Order, now: TradingState, limits: Limits, data: st.DataObject
 ) -> None:
-    calm = replace(now, prices=dict.fromkeys(SYMBOLS, 100 * DOLLAR), halt=None, peak_profit=0)
-    calm = replace(calm, portfolio=replace(calm.portfolio, cash=10**12), session_profit=0)
-    limits, at = Limits(), world()
-    largest = check_order(one, calm, limits, at).max_quantity
+    calm = changed(
+        now,
+        prices=dict.fromkeys(SYMBOLS, 100 * DOLLAR),
+        halt=None,
+        peak_profit=0,
+        session_profit=0,
+        portfolio=now.portfolio._replace(cash=10**12),
+    )
+    everything = calm, limits, world()
+    largest = largest_of(one, everything)
     more = data.draw(st.integers(largest + 1, largest + 10**11))
-    assert not may_trade(check_order(replace(one, quantity=more), calm, limits, at))
+    assert not may_trade(check_order(replace(one, quantity=more), *everything))
 
 
 @settings(max_examples=100, deadline=None)
-@given(orders, worlds, st.sampled_from([field.name for field in fields(Limits)]), st.data())
+@given(orders, worlds, st.sampled_from(list(Limits._fields)), st.data())
 def test_a_wider_limit_never_turns_a_pass_into_a_failure(
     one: Order,
     everything: tuple[TradingState, Limits, Conditions],
@@ -250,10 +306,10 @@ def test_a_wider_limit_never_turns_a_pass_into_a_failure(
         return
     now, limits, at = everything
     more = getattr(limits, name) + data.draw(st.integers(0, 10**12))
-    wider = check_order(one, now, replace(limits, **{name: more}), at)
-    verdict = check_order(one, now, limits, at)
+    wide = replace(limits, **{name: True if name == "allow_short" else more})
+    wider, verdict = check_order(one, now, wide, at), check_order(one, now, limits, at)
     assert {c.id for c in wider.breaches} <= {c.id for c in verdict.breaches}
-    assert wider.max_quantity >= verdict.max_quantity
+    assert largest_of(one, (now, wide, at)) >= largest_of(one, everything)
 
 
 @settings(max_examples=100, deadline=None)
@@ -263,6 +319,9 @@ def test_nothing_unknown_ever_passes(
 ) -> None:
     for verdict in (check_order(one, *everything), check_order(None, *everything)):
         for check in verdict.checks:
+            if check.status == NOT_APPLICABLE:
+                assert (check.id, check.value, everything[1].allow_short) == ("R13", None, True)
+                continue
             assert (check.value is None) <= (check.status == FAIL)
             assert (check.status == EXEMPT) <= (check.id in EXEMPTIBLE)
         assert verdict.passed == all(check.status != FAIL for check in verdict.checks)
@@ -274,7 +333,7 @@ def test_a_missing_price_or_equity_is_never_a_pass(
     one: Order, everything: tuple[TradingState, Limits, Conditions]
 ) -> None:
     now, limits, at = everything
-    assert not check_order(one, now, limits, replace(at, reference_price=None)).passed
-    assert not check_order(one, replace(now, prices={}), limits, at).passed
-    broke = replace(now.portfolio, cash=-(10**15))
-    assert not check_order(one, replace(now, portfolio=broke), limits, at).passed
+    assert not check_order(one, now, limits, at._replace(reference_price=None)).passed
+    assert not check_order(one, changed(now, prices={}), limits, at).passed
+    broke = now.portfolio._replace(cash=-(10**15))
+    assert not check_order(one, changed(now, portfolio=broke), limits, at).passed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -131,7 +130,7 @@ def _workspace_to_plan_in(run: Run) -> Iterator[Workspace]:
     from algotrade.workflows.context import open_workspace
 
     with tempfile.TemporaryDirectory() as folder:
-        nowhere = replace(run.settings, home=Path(folder))
+        nowhere = run.settings._replace(home=Path(folder))
         with open_workspace(nowhere, lambda _: None, create=True) as ws:
             yield ws
 

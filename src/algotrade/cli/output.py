@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from algotrade.errors import EXIT_PIPE, DiskError
@@ -31,8 +30,7 @@ class Column(NamedTuple):
     whole: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(NamedTuple):
     """A result in every form: `data` for JSON, flat `rows` for the others, lines for people.
 
     above, below: sentences printed around the table; table_rows: what the columns read, where that

@@ -8,15 +8,16 @@ import typer
 
 from algotrade.cli.output import Column, View
 from algotrade.cli.run import Run, command, new_app
-from algotrade.cli.views import cents, money, signed
+from algotrade.cli.views import cents, money, order_words, signed
 from algotrade.domain.ledger import DEPOSIT, WITHDRAWAL
-from algotrade.domain.money import format_quantity, parse_usd, shares
+from algotrade.domain.money import parse_usd, shares
+from algotrade.domain.orders import MARKET
 from algotrade.domain.times import DAY, iso, session_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from algotrade.domain.orders import Order
+    from algotrade.domain.orders import OpenOrder, Order
     from algotrade.portfolio.holdings import Holding
     from algotrade.workflows.portfolio import PortfolioResult, TradeLine
 
@@ -84,7 +85,7 @@ def portfolio_view(result: PortfolioResult) -> View:
         "as_of": iso(result.now),
         "source": result.source,
         "positions": positions,
-        "waiting": [_waiting_row(order) for order in result.waiting],
+        "waiting": [_waiting_row(one) for one in result.waiting],
         "contributed": money(book.contributed),
         "unrealised": money(valued.unrealised),
         "realised": money(book.realised),
@@ -92,9 +93,9 @@ def portfolio_view(result: PortfolioResult) -> View:
         "fees": money(book.fees),
     }
     waiting = [
-        f"waiting  {order.side} {format_quantity(order.quantity)} {order.symbol},"
-        f" for the first price after {iso(order.placed_at)}, order {order.id}"
-        for order in result.waiting
+        f"waiting  {order_words(one.order, one.left)},"
+        f" for {_wanted_price(one.order)} after {iso(one.order.placed_at)}, order {one.order.id}"
+        for one in result.waiting
     ]
     below = [
         *waiting,
@@ -152,12 +153,22 @@ def _holding_row(holding: Holding, now: int) -> dict[str, Any]:
     }
 
 
-def _waiting_row(order: Order) -> dict[str, Any]:
+def _wanted_price(order: Order) -> str:
+    return "the first price" if order.type == MARKET else "a price that meets it"
+
+
+def _waiting_row(one: OpenOrder) -> dict[str, Any]:
+    order = one.order
     return {
         "ID": order.id,
         "Symbol": order.symbol,
         "Side": order.side,
         "Quantity": shares(order.quantity),
+        "left": shares(one.left),
+        "type": order.type,
+        "limit_price": money(order.limit_price),
+        "stop_price": money(order.stop_price),
+        "time_in_force": order.time_in_force,
         "placed_at": iso(order.placed_at),
     }
 

@@ -6,8 +6,7 @@ import contextlib
 import functools
 import inspect
 import sys
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import typer
 
@@ -76,8 +75,7 @@ def new_app(**options: Any) -> typer.Typer:  # noqa: ANN401  typer's own options
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(NamedTuple):
     """One run of one command."""
 
     settings: Settings
@@ -108,7 +106,7 @@ class State:
 
 def with_settings(run: Run, flags: dict[str, str | None]) -> Run:
     """Give the run with settings that the command's own flags set."""
-    return replace(run, settings=run.settings.with_flags(flags))
+    return run._replace(settings=run.settings.with_flags(flags))
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

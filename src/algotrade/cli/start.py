@@ -10,7 +10,7 @@ import typer
 from algotrade.cli.output import Column, View
 from algotrade.cli.portfolio import portfolio_view
 from algotrade.cli.run import Run, command, new_app
-from algotrade.cli.trade import why_view
+from algotrade.cli.why import why_view
 from algotrade.domain.times import iso, session_date
 from algotrade.errors import InputError
 
@@ -105,7 +105,7 @@ def _demo_view(result: DemoResult, home: str) -> View:
     for explained in result.reasons:
         lines += ["", *(f"   {line}" for line in why_view(explained).above)]
     account = portfolio_view(result.portfolio)
-    ids = [reason.body["order"]["key"][:10] for reason in result.reasons]
+    ids = [reason.decision.order.id for reason in result.reasons if reason.decision.order]
     data = {
         "home": home,
         "model": result.card.id,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from algotrade.domain.money import MICROS, format_quantity, format_usd, shares, usd
+from algotrade.domain.orders import GTC, MARKET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from algotrade.domain.orders import Fill
+    from algotrade.domain.orders import Fill, Order
     from algotrade.domain.risk import Check
 
 
@@ -36,6 +37,19 @@ def fill_lines(fills: Iterable[Fill]) -> list[str]:
         f" fee {format_usd(fill.fee)}, order {fill.order.id}"
         for fill in fills
     ]
+
+
+def order_words(order: Order, quantity: int | None = None) -> str:
+    """Tell an order in words: buy 10 AAPL limit 190.00 day."""
+    size = format_quantity(order.quantity if quantity is None else quantity)
+    words = [order.side, size, order.symbol]
+    if order.type != MARKET:
+        words.append(order.type)
+    for name, price in (("stop", order.stop_price), ("limit", order.limit_price)):
+        if price is not None:
+            words += [] if order.type == name else [name]
+            words.append(format_usd(price))
+    return " ".join(words if order.time_in_force == GTC else [*words, order.time_in_force])
 
 
 def in_unit(value: int | None, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""Corporate actions as dated facts: splits and cash dividends."""
+"""Corporate actions as dated facts: splits, cash dividends, delistings."""
 
 from __future__ import annotations
 
@@ -23,3 +23,10 @@ class Dividend(NamedTuple):
     symbol: str
     ex_date: date
     amount: int
+
+
+class Delisting(NamedTuple):
+    """No market is left for the symbol: what is held is settled at `price` micro-dollars."""
+
+    symbol: str
+    price: int

@@ -2,39 +2,82 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from algotrade.domain.orders import GTC, MARKET
 
 if TYPE_CHECKING:
     from algotrade.domain.orders import Order
     from algotrade.domain.predictions import Prediction
     from algotrade.domain.risk import Conditions, Limits, RiskVerdict
+    from algotrade.domain.signals import Signal
 
 ORDER = "order"
 HOLD = "hold"
 REFUSED = "refused"
 
+# why nothing is placed, in a word; a refusal is told by the ids of its checks
+IN = "in"  # what is wanted is held
+OUT = "out"  # nothing is wanted, nothing is held
+SILENT = "silent"  # nothing is said of the bar
+SMALL = "small"  # the size comes to nothing
+HALTED = "halted"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+NOTIONAL = "notional"
+EQUITY = "equity"
+VOLATILITY = "volatility"
+PROBABILITY = "probability"
+SIZINGS = (NOTIONAL, EQUITY, VOLATILITY, PROBABILITY)
+
+
+class Sizing(NamedTuple):
+    """How large a position is, where it is not a number of shares.
+
+    notional: `amount` micro-dollars; equity: `amount` bps of equity; volatility: so much that the
+    position moves `amount` bps a year, at most `cap` bps of equity. These size an entry, and the
+    position is then left alone until it ends.
+    probability: `amount` bps of equity times the signal's damped weight, followed bar by bar, but
+    by steps no smaller than `band` bps of the full size.
+    """
+
+    kind: str
+    amount: int
+    cap: int = 10_000
+    band: int = 2_000
+
+
+class Policy(NamedTuple):
     """What the user asked for.
 
-    quantity: nano-shares; without `side` the position to hold while the model says up, with it
-    the size of one order in that direction. use_model: False places without a prediction.
+    quantity: nano-shares; without `side` the position to hold while up is said, with it the size
+    of one order in that direction. sizing: how large the position is instead of `quantity`.
+    exit_below: hysteresis; a model's position ends only when p(up) is at or below it.
+    short: hold the opposite position while down is said. whole: trade whole shares only.
+    limit_price, stop_price: micro-dollars; limit_bps, stop_bps: the same as a distance from the
+    close, positive above it for buying and below it for selling.
     """
 
     account: str
     strategy: str
-    quantity: int
+    quantity: int = 0
+    sizing: Sizing | None = None
     side: str | None = None
-    use_model: bool = True
     client_id: str = ""
+    exit_below: float | None = None
+    short: bool = False
+    whole: bool = False
+    order_type: str = MARKET
+    time_in_force: str = GTC
+    limit_price: int | None = None
+    stop_price: int | None = None
+    limit_bps: int | None = None
+    stop_bps: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """What was decided, on what grounds; holds and refusals are decisions too.
 
+    code: the reason in a word: one of the above, or the ids of the checks that failed.
     order: placed (action "order"), or proposed and refused; None for a hold.
     held, working: position and open signed quantity before, nano-shares; equity in micro-dollars.
     """
@@ -45,8 +88,10 @@ class Decision:
     ts: int
     decided_at: int
     action: str
+    code: str
     reason: str
     order: Order | None
+    signal: Signal | None
     prediction: Prediction | None
     verdict: RiskVerdict
     held: int

@@ -9,28 +9,29 @@ Cost is average cost without fees; a short position has negative quantity and ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from itertools import repeat
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade.domain.money import NANOS, divide_half_even, notional
 from algotrade.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 DEPOSIT = "deposit"
 WITHDRAWAL = "withdrawal"
 FILL = "fill"
 SPLIT = "split"
 DIVIDEND = "dividend"
+DELISTING = "delisting"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """One fact about the account, effective at `ts`.
 
-    quantity: signed change of shares (fill, split), or shares entitled (dividend), nano-shares.
-    price: micro-dollars a share (fill price, dividend a share).
+    quantity: nano-shares; signed change (fill, split, delisting) or shares entitled (dividend).
+    price: micro-dollars a share (of a fill or a delisting; dividend a share).
     amount: signed change of cash before fees, micro-dollars.
     fee: non-negative, micro-dollars; taken from cash.
     ref: what makes it unique among the account's entries of its kind.
@@ -47,8 +48,7 @@ class Entry:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
+class Position(NamedTuple):
     """Signed shares held and what they cost in all, without fees."""
 
     symbol: str
@@ -61,8 +61,7 @@ class Position:
         return divide_half_even(abs(self.cost) * NANOS, abs(self.quantity))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Portfolio:
+class Portfolio(NamedTuple):
     """What a prefix of the ledger adds up to."""
 
     cash: int = 0
@@ -70,7 +69,7 @@ class Portfolio:
     realised: int = 0
     dividends: int = 0
     fees: int = 0
-    positions: Mapping[str, Position] = field(default_factory=dict)
+    positions: Mapping[str, Position] = MappingProxyType({})
 
     def held(self, symbol: str) -> int:
         """Give the signed quantity held of a symbol."""
@@ -90,6 +89,31 @@ class Mark(NamedTuple):
     def profit(self) -> int:
         """Give what the account has earned since it was opened."""
         return self.cash + self.value - self.contributed
+
+    @property
+    def alone(self) -> Stretch:
+        """Give it as a stretch of one."""
+        return Stretch((self.ts,), self.cash, (self.value,), self.contributed)
+
+
+class Stretch(NamedTuple):
+    """Valuations between which nothing moved but prices: one cash, one contribution.
+
+    ts, values: one item each, in time order; the value of all positions, micro-dollars.
+    """
+
+    ts: Sequence[int]
+    cash: int
+    values: Sequence[int]
+    contributed: int
+
+    def marks(self) -> Iterator[Mark]:
+        """Give them one by one."""
+        return map(Mark, self.ts, repeat(self.cash), self.values, repeat(self.contributed))
+
+    def until(self, place: int) -> Stretch:
+        """Give the first `place` of them."""
+        return self._replace(ts=self.ts[:place], values=self.values[:place])
 
 
 def fill_entry(
@@ -112,16 +136,16 @@ def fill_entry(
 def apply(portfolio: Portfolio, entry: Entry) -> Portfolio:
     """Give the portfolio after one more entry; the old one is unchanged."""
     if entry.kind in (DEPOSIT, WITHDRAWAL):
-        after = replace(portfolio, contributed=portfolio.contributed + entry.amount)
+        after = portfolio._replace(contributed=portfolio.contributed + entry.amount)
     elif entry.kind == DIVIDEND:
-        after = replace(portfolio, dividends=portfolio.dividends + entry.amount)
+        after = portfolio._replace(dividends=portfolio.dividends + entry.amount)
     elif entry.kind == SPLIT:
         after = _apply_split(portfolio, entry)
-    elif entry.kind == FILL:
+    elif entry.kind in (FILL, DELISTING):
         after = _apply_fill(portfolio, entry)
     else:
         raise LedgerError(f"ledger entry {entry.ref!r} has unknown kind {entry.kind!r}")
-    return replace(after, cash=after.cash + entry.amount - entry.fee, fees=after.fees + entry.fee)
+    return after._replace(cash=after.cash + entry.amount - entry.fee, fees=after.fees + entry.fee)
 
 
 def replay(entries: Iterable[Entry], *, until: int | None = None) -> Portfolio:
@@ -169,7 +193,7 @@ def _with_position(portfolio: Portfolio, position: Position, *, realised: int = 
         positions[position.symbol] = position
     else:
         positions.pop(position.symbol, None)
-    return replace(portfolio, positions=positions, realised=portfolio.realised + realised)
+    return portfolio._replace(positions=positions, realised=portfolio.realised + realised)
 
 
 def _apply_split(portfolio: Portfolio, entry: Entry) -> Portfolio:
@@ -178,8 +202,8 @@ def _apply_split(portfolio: Portfolio, entry: Entry) -> Portfolio:
         raise LedgerError(f"split {entry.ref!r} of {entry.symbol}: no such position to split")
     quantity = old.quantity + entry.quantity
     if quantity == 0:  # less than half a nano-share is left: its cost is lost
-        return _with_position(portfolio, replace(old, quantity=0, cost=0), realised=-old.cost)
-    return _with_position(portfolio, replace(old, quantity=quantity))
+        return _with_position(portfolio, old._replace(quantity=0, cost=0), realised=-old.cost)
+    return _with_position(portfolio, old._replace(quantity=quantity))
 
 
 def _apply_fill(portfolio: Portfolio, entry: Entry) -> Portfolio:

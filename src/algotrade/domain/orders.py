@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 BUY = "buy"
 SELL = "sell"
 
+MARKET = "market"  # at the first price
+LIMIT = "limit"  # at the limit or better
+STOP = "stop"  # at the first price once the stop is touched
+STOP_LIMIT = "stop-limit"  # a limit order once the stop is touched
+ORDER_TYPES = (MARKET, LIMIT, STOP, STOP_LIMIT)
+
+GTC = "gtc"  # good till cancelled
+DAY = "day"  # for one session
+TIMES_IN_FORCE = (GTC, DAY)
+
 # states of an order's life; waiting is an accepted order that no price has met yet
 ACCEPTED = "accepted"
+TRIGGERED = "triggered"
+PARTIAL = "partial"
 FILLED = "filled"
 CANCELLED = "cancelled"
-OPEN_STATES = (ACCEPTED,)
+EXPIRED = "expired"
+OPEN_STATES = (ACCEPTED, TRIGGERED, PARTIAL)
 
 KEY_SHOWN = 10  # characters of the key that people see and type
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """A market order for the first price after `placed_at`.
+class Order(NamedTuple):
+    """An order for the prices after `placed_at`.
 
     key: 32 hex characters from the order's identity; the broker's client order id.
     quantity: nano-shares, positive. bar_ts: close of the decision bar.
+    limit_price, stop_price: micro-dollars, of the types that have one.
     """
 
     key: str
@@ -34,6 +46,10 @@ class Order:
     bar_ts: int
     placed_at: int
     client_id: str
+    type: str = MARKET
+    limit_price: int | None = None
+    stop_price: int | None = None
+    time_in_force: str = GTC
 
     @property
     def signed(self) -> int:
@@ -46,14 +62,52 @@ class Order:
         return self.key[:KEY_SHOWN]
 
 
+class OpenOrder(NamedTuple):
+    """An order that still waits, and what became of it so far.
+
+    filled: nano-shares, positive. fills: how many. charged: commission before the minimum of an
+    order, fee: commission taken, micro-dollars. triggered: its stop was touched.
+    """
+
+    order: Order
+    filled: int = 0
+    fills: int = 0
+    charged: int = 0
+    fee: int = 0
+    triggered: bool = False
+
+    @property
+    def left(self) -> int:
+        """Give what is not filled yet, nano-shares."""
+        return self.order.quantity - self.filled
+
+    @property
+    def signed_left(self) -> int:
+        """Give what is not filled yet with its sign: to be bought positive."""
+        return self.left if self.order.side == BUY else -self.left
+
+
 class Fill(NamedTuple):
-    """(Part of) an order met at a price; `quantity` is signed, `fee` in micro-dollars."""
+    """(Part of) an order met at a price; `quantity` is signed, `fee` in micro-dollars.
+
+    charged: the part of the commission that the order's minimum is measured against.
+    """
 
     order: Order
     ts: int
     quantity: int
     price: int
     fee: int
+    charged: int = 0
+
+
+class OrderEvent(NamedTuple):
+    """Another change of an order's state than a fill: triggered, expired."""
+
+    order: Order
+    ts: int
+    state: str
+    detail: str = ""
 
 
 def order_key(

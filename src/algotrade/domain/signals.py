@@ -17,7 +17,8 @@ class Signal(NamedTuple):
     source: model id, or a rule with its parameters. stance: UP, DOWN or KEEP.
     p_up, threshold: of a model; up is said when p_up > threshold.
     weight: damped size in [0, PPM]. volatility: a year's standard deviation of the symbol in PPM,
-    or None where it is not known.
+    or None where it is not known. bars_hash: of the bars that were read, where they are kept in
+    the journal.
     """
 
     source: str
@@ -26,6 +27,7 @@ class Signal(NamedTuple):
     threshold: float | None = None
     weight: int = PPM
     volatility: int | None = None
+    bars_hash: str = ""
 
 
 class Signals(NamedTuple):

@@ -23,7 +23,7 @@ def predict_row(card: ModelCard, scorer: Scorer, bars: Bars) -> Prediction:
     Raises DataError where bars are too few, of another source or timeframe than the model's, or
     give a feature that is not a number; ModelError where card and scorer disagree.
     """
-    _check_fit(card, scorer, bars)
+    check_fit(card, scorer, bars)
     names = tuple(dict.fromkeys((*TREND, *card.names)))
     spec = FeatureSpec(preset=card.preset, names=names, lookback=card.lookback)
     named = dict(zip(names, feature_row(bars, spec), strict=True))
@@ -46,7 +46,8 @@ def predict_row(card: ModelCard, scorer: Scorer, bars: Bars) -> Prediction:
     )
 
 
-def _check_fit(card: ModelCard, scorer: Scorer, bars: Bars) -> None:
+def check_fit(card: ModelCard, scorer: Scorer, bars: Bars) -> None:
+    """Refuse bars of another source or timeframe than the model's, and a foreign scorer."""
     if scorer.names != card.names:
         raise ModelError(
             f"model {card.id}: card and scorer name different features",

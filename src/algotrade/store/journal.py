@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from algotrade.domain.ledger import Entry, Mark, chain_hash
+from algotrade.domain.ledger import Entry, Mark, Stretch, chain_hash
 from algotrade.domain.orders import ACCEPTED, OPEN_STATES, Order
 from algotrade.errors import LedgerError
+from algotrade.store.decisions import save_decision
 from algotrade.store.records import get_meta, set_meta
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
     from typing import Any
 
     from algotrade.domain.decisions import Decision
+    from algotrade.store.decisions import Grounds
 
 
 class StoreJournal:
@@ -25,6 +25,8 @@ class StoreJournal:
         self._db = db
         self._account = account
         self._recorded_at = recorded_at
+        self._grounds: dict[Grounds, str] = {}
+        self.decisions: list[Decision] = []
 
     def append(self, entry: Entry) -> None:
         """Append one ledger entry as the next link of the account's chain."""
@@ -36,70 +38,55 @@ class StoreJournal:
         digest = chain_hash(previous, account, seq, self._recorded_at, entry)
         db.execute(
             "INSERT INTO ledger VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            (account, seq, self._recorded_at, *_entry_values(entry), previous, digest),
+            (account, seq, self._recorded_at, *entry, previous, digest),
         )
         set_meta(db, _head_name(account), f"{seq} {digest}")
 
-    def record(self, decision: Decision) -> None:
+    def record(self, decision: Decision, before: int | None = None) -> None:
         """Record a decision; a placed order and its first state go with it."""
-        import json
-
-        body = asdict(decision)
-        order = decision.placed
-        prediction = body["prediction"] or {}
-        self._db.execute(
-            "INSERT INTO decisions (account, strategy, symbol, bar_ts, decided_at, action, reason,"
-            " prediction, p_up, model_id, order_key, body) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-            (
-                decision.account,
-                decision.strategy,
-                decision.symbol,
-                decision.ts,
-                decision.decided_at,
-                decision.action,
-                decision.reason,
-                prediction.get("value"),
-                prediction.get("p_up"),
-                prediction.get("model_id"),
-                order.key if order else None,
-                json.dumps(body, separators=(",", ":"), allow_nan=False),
-            ),
-        )
-        if order is not None:
-            self._insert_order(order)
+        del before
+        self.decisions.append(decision)
+        save_decision(self._db, decision, self._grounds)
+        if decision.placed is not None:
+            self._insert_order(decision.placed)
 
     def order_event(self, order: Order, ts: int, state: str, detail: str) -> None:
         """Record a new state of an order."""
         self._db.execute(
             "INSERT INTO order_events VALUES"
-            " (?, (SELECT coalesce(max(seq), 0) + 1 FROM order_events WHERE key = ?), ?, ?, ?)",
-            (order.key, order.key, ts, state, detail),
+            " (?1, (SELECT coalesce(max(seq), 0) + 1 FROM order_events WHERE key = ?1), ?2, ?3, ?4,"
+            " (SELECT max(decision_id) FROM decisions))",
+            (order.key, ts, state, detail),
         )
 
-    def mark(self, account: str, mark: Mark) -> None:
-        """Record the account's valuation."""
-        row = (account, mark.ts, mark.cash, mark.value, mark.contributed)
-        self._db.execute("INSERT INTO marks VALUES (?,?,?,?,?)", row)
+    def mark(self, account: str, stretch: Stretch) -> None:
+        """Record valuations of the account."""
+        rows = ((account, *mark) for mark in stretch.marks())
+        self._db.executemany("INSERT INTO marks VALUES (?,?,?,?,?)", rows)
 
     def halt(self, account: str, ts: int, cause: str) -> None:
         """Record that trading stops until a person resets it."""
         save_halt(self._db, account, ts=ts, kind="halt", reason=cause)
 
     def _insert_order(self, order: Order) -> None:
-        values = asdict(order)
-        columns = ", ".join(values)
-        marks = ", ".join("?" * len(values))
         self._db.execute(
-            f"INSERT INTO orders ({columns}) VALUES ({marks})",
-            tuple(values.values()),
+            f"INSERT INTO orders ({', '.join(_ORDER_FIELDS)})"
+            f" VALUES ({','.join('?' * len(_ORDER_FIELDS))})",
+            order,
         )
-        self.order_event(order, order.placed_at, ACCEPTED, "")
+        self._db.execute(
+            "INSERT INTO order_events VALUES"
+            " (?, 1, ?, ?, '', (SELECT max(decision_id) FROM decisions))",
+            (order.key, order.placed_at, ACCEPTED),
+        )
 
 
 _ENTRY_COLUMNS = "ts, kind, ref, symbol, quantity, price, amount, fee, note"
-_ORDER_COLUMNS = (
-    "o.key, o.account, o.strategy, o.symbol, o.side, o.quantity, o.bar_ts, o.placed_at, o.client_id"
+_ORDER_FIELDS = (
+    *("key", "account", "strategy", "symbol", "side", "quantity", "bar_ts", "placed_at"),
+    *("client_id", "type", "limit_price", "stop_price", "time_in_force"),
 )
+_ORDER_COLUMNS = ", ".join(f"o.{name}" for name in _ORDER_FIELDS)
 _LAST_EVENT = (
     " JOIN order_events e ON e.key = o.key"
     " AND e.seq = (SELECT max(seq) FROM order_events WHERE key = o.key)"
@@ -115,14 +102,6 @@ class OrderStatus(NamedTuple):
     since: int
 
 
-class StoredDecision(NamedTuple):
-    """A decision as it was written down; `body` is its whole content as plain data."""
-
-    decision_id: int
-    order_key: str | None
-    body: Mapping[str, Any]
-
-
 def load_entries(db: sqlite3.Connection, account: str) -> list[Entry]:
     """Load the account's ledger in order."""
     rows = db.execute(
@@ -130,6 +109,14 @@ def load_entries(db: sqlite3.Connection, account: str) -> list[Entry]:
         (account,),
     )
     return [_entry(row) for row in rows]
+
+
+def entry_hash(db: sqlite3.Connection, account: str, seq: int) -> str | None:
+    """Give the hash that ties an entry to all before it, or None."""
+    row = db.execute(
+        "SELECT hash FROM ledger WHERE account = ? AND seq = ?", (account, seq)
+    ).fetchone()
+    return None if row is None else str(row[0])
 
 
 def verify_chain(db: sqlite3.Connection, account: str) -> int:
@@ -158,15 +145,17 @@ def verify_chain(db: sqlite3.Connection, account: str) -> int:
     return expected - 1
 
 
-def open_orders(db: sqlite3.Connection, account: str) -> list[Order]:
-    """Load the account's orders that no fill or cancellation has ended, oldest first."""
+def open_orders(db: sqlite3.Connection, account: str) -> list[OrderStatus]:
+    """Load the account's orders that have not ended, in the order in which they were placed."""
     marks = ",".join("?" * len(OPEN_STATES))
     rows = db.execute(
-        f"SELECT {_ORDER_COLUMNS} FROM orders o{_LAST_EVENT}"
-        f" WHERE o.account = ? AND e.state IN ({marks}) ORDER BY o.placed_at, o.key",
+        f"SELECT {_ORDER_COLUMNS}, e.state, e.detail, e.ts FROM orders o{_LAST_EVENT}"
+        f" WHERE o.account = ? AND e.state IN ({marks})"
+        " ORDER BY o.placed_at,"
+        " (SELECT decision_id FROM order_events WHERE key = o.key AND seq = 1), o.key",
         (account, *OPEN_STATES),
     )
-    return [_order(row) for row in rows]
+    return [_status(row) for row in rows]
 
 
 def find_orders(db: sqlite3.Connection, prefix: str) -> list[OrderStatus]:
@@ -177,6 +166,15 @@ def find_orders(db: sqlite3.Connection, prefix: str) -> list[OrderStatus]:
         (prefix, prefix + "g"),
     )
     return [_status(row) for row in rows]
+
+
+def load_orders(db: sqlite3.Connection, account: str) -> list[Order]:
+    """Load every order of the account, oldest first."""
+    rows = db.execute(
+        f"SELECT {_ORDER_COLUMNS} FROM orders o WHERE o.account = ? ORDER BY o.placed_at, o.key",
+        (account,),
+    )
+    return [_order(row) for row in rows]
 
 
 def orders_on_bar(
@@ -201,26 +199,6 @@ def fills_of(db: sqlite3.Connection, key: str) -> list[Entry]:
         (key, key + ".", key + "/"),
     )
     return [_entry(row) for row in rows]
-
-
-def decision_of(db: sqlite3.Connection, order_key: str) -> StoredDecision:
-    """Load the decision that placed an order."""
-    row = db.execute(
-        "SELECT decision_id, order_key, body FROM decisions WHERE order_key = ?", (order_key,)
-    ).fetchone()
-    if row is None:
-        raise LedgerError(f"order {order_key} has no decision in the store")
-    return _decision(row)
-
-
-def last_decision(db: sqlite3.Connection, account: str, symbol: str) -> StoredDecision | None:
-    """Load the newest decision about a symbol, whatever it was."""
-    row = db.execute(
-        "SELECT decision_id, order_key, body FROM decisions WHERE account = ? AND symbol = ?"
-        " ORDER BY decision_id DESC LIMIT 1",
-        (account, symbol),
-    ).fetchone()
-    return None if row is None else _decision(row)
 
 
 def load_marks(db: sqlite3.Connection, account: str) -> list[Mark]:
@@ -248,39 +226,17 @@ def current_halt(db: sqlite3.Connection, account: str) -> str | None:
     return None if row is None or row[0] == "reset" else str(row[1])
 
 
-def _decision(row: tuple[Any, ...]) -> StoredDecision:
-    import json
-
-    return StoredDecision(row[0], row[1], json.loads(row[2]))
-
-
 def _head_name(account: str) -> str:
     """Name the note of the chain's last link, without which a cut tail would not be seen."""
     return f"head:{account}"
 
 
-def _entry_values(entry: Entry) -> tuple[object, ...]:
-    return (
-        entry.ts,
-        entry.kind,
-        entry.ref,
-        entry.symbol,
-        entry.quantity,
-        entry.price,
-        entry.amount,
-        entry.fee,
-        entry.note,
-    )
-
-
 def _entry(row: tuple[Any, ...]) -> Entry:
-    names = _ENTRY_COLUMNS.split(", ")
-    return Entry(**dict(zip(names, row, strict=True)))
+    return Entry._make(row)
 
 
 def _order(row: tuple[Any, ...]) -> Order:
-    names = [name.removeprefix("o.") for name in _ORDER_COLUMNS.split(", ")]
-    return Order(**dict(zip(names, row, strict=True)))
+    return Order(**dict(zip(_ORDER_FIELDS, row, strict=True)))
 
 
 def _status(row: tuple[Any, ...]) -> OrderStatus:

@@ -189,7 +189,9 @@ def _decisions(
 ) -> Iterable[UsingDecision]:
     rows = db.execute(
         "SELECT d.decision_id, d.account, d.strategy, d.bar_ts, d.decided_at, d.action,"
-        " d.order_key, d.model_id, json_extract(d.body, '$.prediction.bars_hash')"
+        " d.order_key, d.model_id, CASE WHEN d.grounds IS NULL"  # whole, as schema 1 kept it
+        "  THEN json_extract(d.body, '$.prediction.bars_hash')"
+        "  ELSE json_extract(d.body, '$[0][6]') END"
         " FROM decisions d JOIN accounts a USING (account)"
         " WHERE a.source = ? AND d.symbol = ? AND d.bar_ts >= ?"
         " AND d.decided_at >= ? AND d.decided_at < ? ORDER BY d.decision_id",

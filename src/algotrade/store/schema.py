@@ -6,6 +6,13 @@ APPEND_ONLY. The views at the end are the public SQL interface.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from algotrade.store.schema_runs import APPEND_ONLY_SINCE_3, RUNS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 APPLICATION_ID = 0x616C676F  # "algo"
 
 APPEND_ONLY = {
@@ -299,9 +306,9 @@ END;
 """
 
 
-def _append_only_triggers() -> str:
+def _append_only_triggers(tables: Mapping[str, str]) -> str:
     statements = []
-    for table, same in APPEND_ONLY.items():
+    for table, same in tables.items():
         refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;"
         statements += [
             f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} {refuse}",
@@ -316,7 +323,7 @@ def _append_only_triggers() -> str:
 
 def first_schema() -> str:
     """Give the statements of migration 1."""
-    return _TABLES + _append_only_triggers() + _CHAIN + _VIEWS
+    return _TABLES + _append_only_triggers(APPEND_ONLY) + _CHAIN + _VIEWS
 
 
 def second_schema() -> str:
@@ -324,5 +331,10 @@ def second_schema() -> str:
     return _CHUNKS
 
 
-MIGRATIONS = (first_schema, second_schema)
+def third_schema() -> str:
+    """Give the statements of migration 3: backtests, kinds of orders, grounds of decisions."""
+    return RUNS + _append_only_triggers(APPEND_ONLY_SINCE_3)
+
+
+MIGRATIONS = (first_schema, second_schema, third_schema)
 VERSION = len(MIGRATIONS)

@@ -2,54 +2,80 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from algotrade.domain.decisions import HOLD, ORDER, REFUSED, Decision, Policy
-from algotrade.domain.money import format_quantity
-from algotrade.domain.orders import BUY, SELL, Order, order_key
+from algotrade.domain.decisions import (
+    EQUITY,
+    HALTED,
+    HOLD,
+    IN,
+    NOTIONAL,
+    ORDER,
+    OUT,
+    PROBABILITY,
+    REFUSED,
+    SILENT,
+    SMALL,
+    Decision,
+    Policy,
+)
+from algotrade.domain.money import BPS, NANOS, format_quantity
+from algotrade.domain.orders import BUY, LIMIT, SELL, STOP, STOP_LIMIT, Order, order_key
+from algotrade.domain.signals import DOWN, KEEP, PPM, UP
 from algotrade.trading.risk import check_order
 
 if TYPE_CHECKING:
-    from algotrade.domain.actions import Dividend, Split
+    from algotrade.domain.actions import Delisting, Dividend, Split
     from algotrade.domain.predictions import Prediction
     from algotrade.domain.risk import Conditions, Limits, RiskVerdict
+    from algotrade.domain.signals import Signal
     from algotrade.trading.state import TradingState
 
+_SAYS = {UP: "up", DOWN: "down", KEEP: "keep"}
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+
+class Moment(NamedTuple):
     """One bar of one symbol becoming known at `ts`, with what happened before it opened.
 
-    Prices in micro-dollars as traded; splits and dividends whose ex-date is this bar's session.
+    Prices in micro-dollars as traded, volume in micro-shares; splits and dividends whose ex-date
+    is this bar's session. prediction: a model's reasons, where somebody will read them.
+    decided_before: the bar before this one that was decided, where a feed skips bars.
     """
 
     ts: int
     symbol: str
     ts_open: int
     open: int
+    high: int
+    low: int
     close: int
     volume: int
     splits: tuple[Split, ...] = ()
     dividends: tuple[Dividend, ...] = ()
+    delisting: Delisting | None = None
+    signal: Signal | None = None
     prediction: Prediction | None = None
+    decided_before: int | None = None
+
+
+class Wish(NamedTuple):
+    """What the policy makes of a signal before risk is asked; quantity 0 is a hold."""
+
+    side: str
+    quantity: int
+    code: str
+    reason: str
 
 
 def decide(
     moment: Moment, state: TradingState, policy: Policy, limits: Limits, conditions: Conditions
 ) -> Decision:
     """Decide about one symbol at one moment: signal, size, then risk. Pure."""
-    side, quantity, reason = _wanted(moment, state, policy)
-    order = None
-    if quantity:
-        order = _order(moment, state, policy, side, quantity, conditions.now)
+    wish = wished(moment, state, policy)
+    order = _order(moment, state, policy, wish, conditions.now) if wish.quantity else None
     verdict = check_order(order, state, limits, conditions)
-    if order is None:
-        action = HOLD
-    elif verdict.passed and verdict.halt is None:
-        action = ORDER
-    else:
-        action, reason = REFUSED, _refusal(verdict)
+    action, code, reason = _outcome(wish, order, verdict)
+    held = state.portfolio.held(moment.symbol)
     return Decision(
         account=policy.account,
         strategy=policy.strategy,
@@ -57,12 +83,14 @@ def decide(
         ts=moment.ts,
         decided_at=conditions.now,
         action=action,
+        code=code,
         reason=reason,
         order=order,
+        signal=moment.signal,
         prediction=moment.prediction,
         verdict=verdict,
-        held=state.portfolio.held(moment.symbol),
-        working=state.projected(moment.symbol) - state.portfolio.held(moment.symbol),
+        held=held,
+        working=state.projected(moment.symbol) - held,
         equity=state.equity,
         policy=policy,
         limits=limits,
@@ -70,75 +98,168 @@ def decide(
     )
 
 
-def _wanted(moment: Moment, state: TradingState, policy: Policy) -> tuple[str, int, str]:
-    """Give side, quantity (0 for a hold) and the reason in words."""
-    if policy.use_model and moment.prediction is None:
-        return policy.side or BUY, 0, "no prediction"
+def wished(moment: Moment, state: TradingState, policy: Policy) -> Wish:
+    """Give what the policy wants of the signal as the account stands."""
+    signal = moment.signal
+    if signal is None:
+        return Wish(policy.side or BUY, 0, SILENT, "nothing is said of this bar")
+    stance = stance_of(signal, policy)
     if policy.side is not None:
-        return _wanted_side(policy.side, moment, policy)
-    held = max(0, state.portfolio.held(moment.symbol))
-    if _says_up(moment, policy):
-        have = held + state.working(moment.symbol, BUY)
-        missing = max(0, policy.quantity - have)
-        target = format_quantity(policy.quantity)
-        if missing:
-            return BUY, missing, f"{_signal(moment)}: hold {target}, have {format_quantity(have)}"
-        return BUY, 0, f"{_signal(moment)}: already holding {format_quantity(have)} of {target}"
-    selling = state.working(moment.symbol, SELL)
-    leaving = max(0, min(held, policy.quantity) - selling)
+        return _wished_side(policy.side, stance, signal, policy)
+    if policy.sizing is not None and policy.sizing.kind == PROBABILITY:
+        return _wished_weight(moment, signal, state, policy)
+    held = state.portfolio.held(moment.symbol)
+    if stance == KEEP:
+        return Wish(BUY, 0, IN if held else OUT, f"{_told(signal, stance)}: nothing changes")
+    if stance == DOWN and not policy.short:
+        return _wished_exit(moment.symbol, held, signal, state, policy)
+    return _wished_entry(moment, held, signal, stance, state, policy)
+
+
+def stance_of(signal: Signal, policy: Policy) -> int:
+    """Give UP, DOWN or KEEP; between its two thresholds a model's position is kept."""
+    if signal.p_up is None or policy.exit_below is None or signal.stance != DOWN:
+        return signal.stance
+    return DOWN if signal.p_up <= policy.exit_below else KEEP
+
+
+def _wished_side(side: str, stance: int, signal: Signal, policy: Policy) -> Wish:
+    told = _told(signal, stance)
+    if stance == (UP if side == BUY else DOWN) or signal.source == "":
+        return Wish(side, policy.quantity, IN, f"{told}: {side} as asked")
+    return Wish(side, 0, OUT, f"{told}: does not agree with {side}")
+
+
+def _wished_entry(
+    moment: Moment, held: int, signal: Signal, stance: int, state: TradingState, policy: Policy
+) -> Wish:
+    """Hold a long position while up is said, or a short one while down is."""
+    side, sign = (BUY, 1) if stance == UP else (SELL, -1)
+    told = _told(signal, stance)
+    working = state.working(moment.symbol, side)
+    have = held * sign + working
+    shown = format_quantity(have)
+    if policy.sizing is not None and have > 0:
+        return Wish(side, 0, IN, f"{told}: already holding {shown}")
+    target = _target(moment, signal, state, policy)
+    missing = max(0, target - have)
+    if missing and have < 0:
+        against = f"{told}: hold {format_quantity(target)}, have {shown} against it"
+        return Wish(side, missing, IN, against)
+    if missing:
+        return Wish(side, missing, IN, f"{told}: hold {format_quantity(target)}, have {shown}")
+    if target == 0 and have == 0:
+        return Wish(side, 0, SMALL, f"{told}: the size comes to nothing")
+    return Wish(side, 0, IN, f"{told}: already holding {shown} of {format_quantity(target)}")
+
+
+def _wished_exit(
+    symbol: str, held: int, signal: Signal, state: TradingState, policy: Policy
+) -> Wish:
+    told = _told(signal, DOWN)
+    most = held if policy.sizing is not None else min(held, policy.quantity)
+    leaving = max(0, most - state.working(symbol, SELL))
     if leaving:
-        return SELL, leaving, f"{_signal(moment)}: sell {format_quantity(leaving)}"
-    return SELL, 0, f"{_signal(moment)}: nothing to sell"
+        return Wish(SELL, leaving, OUT, f"{told}: sell {format_quantity(leaving)}")
+    return Wish(SELL, 0, IN if held else OUT, f"{told}: nothing to sell")
 
 
-def _wanted_side(side: str, moment: Moment, policy: Policy) -> tuple[str, int, str]:
-    agrees = not policy.use_model or _says_up(moment, policy) == (side == BUY)
-    if agrees:
-        return side, policy.quantity, f"{_signal(moment)}: {side} as asked"
-    return side, 0, f"{_signal(moment)}: does not agree with {side}"
+def _wished_weight(moment: Moment, signal: Signal, state: TradingState, policy: Policy) -> Wish:
+    """Follow the damped weight, by steps no smaller than the band unless it comes to nothing."""
+    sizing = policy.sizing
+    have = state.projected(moment.symbol)
+    target = _target(moment, signal, state, policy)
+    full = _target(moment, signal._replace(weight=PPM), state, policy)
+    told = f"{_told(signal, signal.stance)}, weight {signal.weight / PPM:.3f}"
+    step = target - have
+    band = full * (sizing.band if sizing else 0) // BPS
+    if step == 0 or (abs(step) < band and target > 0):
+        return Wish(BUY, 0, IN if have else OUT, f"{told}: near enough")
+    wanted = f"{told}: hold {format_quantity(target)}, have {format_quantity(have)}"
+    return Wish(BUY if step > 0 else SELL, abs(step), IN, wanted)
 
 
-def _says_up(moment: Moment, policy: Policy) -> bool:
-    return not policy.use_model or (moment.prediction is not None and moment.prediction.value == 1)
+def _target(moment: Moment, signal: Signal, state: TradingState, policy: Policy) -> int:
+    """Give the size wanted in nano-shares, never below 0."""
+    sizing = policy.sizing
+    if sizing is None:
+        return policy.quantity
+    equity = state.equity or 0
+    if sizing.kind == NOTIONAL:
+        value = sizing.amount
+    elif sizing.kind == EQUITY:
+        value = equity * sizing.amount // BPS
+    elif sizing.kind == PROBABILITY:
+        value = equity * sizing.amount * signal.weight // (BPS * PPM)
+    elif signal.volatility:  # so that value x volatility is the part of equity asked for
+        share = min(sizing.cap, sizing.amount * PPM // signal.volatility)
+        value = equity * share // BPS
+    else:
+        value = 0
+    quantity = max(0, value) * NANOS // moment.close
+    return quantity - quantity % NANOS if policy.whole else quantity
 
 
-def _signal(moment: Moment) -> str:
-    prediction = moment.prediction
-    if prediction is None:
+def _told(signal: Signal, stance: int) -> str:
+    if signal.source == "":
         return "no model"
-    word = "up" if prediction.value == 1 else "down"
-    return f"model says {word}, p(up) {prediction.p_up:.4f} against {prediction.threshold:g}"
+    if signal.p_up is None:
+        return f"{signal.source} says {_SAYS[stance]}"
+    against = "" if signal.threshold is None else f" against {signal.threshold:g}"
+    return f"model says {_SAYS[stance]}, p(up) {signal.p_up:.4f}{against}"
 
 
-def _order(
-    moment: Moment, state: TradingState, policy: Policy, side: str, quantity: int, now: int
-) -> Order:
+def _order(moment: Moment, state: TradingState, policy: Policy, wish: Wish, now: int) -> Order:
     request = f"{policy.side} {policy.quantity}" if policy.side else ""
     key = order_key(
         state.account, policy.strategy, moment.symbol, moment.ts, policy.client_id, request
+    )
+    limited, stopped = (
+        policy.order_type in (LIMIT, STOP_LIMIT),
+        policy.order_type
+        in (
+            STOP,
+            STOP_LIMIT,
+        ),
     )
     return Order(
         key=key,
         account=state.account,
         strategy=policy.strategy,
         symbol=moment.symbol,
-        side=side,
-        quantity=quantity,
+        side=wish.side,
+        quantity=wish.quantity,
         bar_ts=moment.ts,
         placed_at=now,
         client_id=policy.client_id,
+        type=policy.order_type,
+        limit_price=_price(moment, wish.side, policy.limit_price, policy.limit_bps)
+        if limited
+        else None,
+        stop_price=_price(moment, wish.side, policy.stop_price, policy.stop_bps)
+        if stopped
+        else None,
+        time_in_force=policy.time_in_force,
     )
 
 
-def _refusal(verdict: RiskVerdict) -> str:
+def _price(moment: Moment, side: str, price: int | None, bps: int | None) -> int | None:
+    """Give a price as asked, or at a distance from the close: above it to buy, below it to sell."""
+    if price is not None or bps is None:
+        return price
+    signed = bps if side == BUY else -bps
+    return max(1, moment.close * (BPS + signed) // BPS)
+
+
+def _outcome(wish: Wish, order: Order | None, verdict: RiskVerdict) -> tuple[str, str, str]:
+    """Give action, code and reason."""
+    if order is None:
+        return HOLD, wish.code, wish.reason
+    if verdict.passed and verdict.halt is None:
+        return ORDER, wish.code, wish.reason
+    ids = [check.id for check in verdict.breaches]
     names = [f"{check.id} {check.name}" for check in verdict.breaches]
     if verdict.halt is not None:
         names.insert(0, f"halt: {verdict.halt}")
-    return "refused by risk: " + ", ".join(names)
-
-
-def latched(state: TradingState, decision: Decision) -> TradingState:
-    """Give the state with the halt that the decision's checks call for, if they do."""
-    if decision.verdict.halt is None or state.halt is not None:
-        return state
-    return replace(state, halt=decision.verdict.halt)
+    halted = verdict.halt is not None or "R01" in ids
+    return REFUSED, HALTED if halted else ",".join(ids), "refused by risk: " + ", ".join(names)

@@ -6,39 +6,95 @@ counts open orders as if they were filled.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from algotrade.domain.money import BPS, NANOS
 from algotrade.domain.orders import BUY, Order
-from algotrade.domain.risk import EXEMPT, FAIL, PASS, Check, Conditions, Limits, RiskVerdict
+from algotrade.domain.risk import (
+    LETTER_EXEMPT,
+    LETTER_FAIL,
+    LETTER_NA,
+    LETTER_PASS,
+    RULE_IDS,
+    RULES,
+    Conditions,
+    Limits,
+    RiskVerdict,
+)
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from algotrade.trading.state import TradingState
+
+    Losses: TypeAlias = tuple[int | None, int | None]
+
+_SHORT = RULE_IDS.index("R13")
 
 
 def check_order(
     order: Order | None, state: TradingState, limits: Limits, conditions: Conditions
 ) -> RiskVerdict:
     """Check one order, or with None the account as it stands; every breach is listed."""
-    halt = _halting(state, limits)
-    largest = 0  # a halting account places nothing
-    if order is not None and halt is None:
-        largest = _largest(order, state, limits, conditions)
-    return RiskVerdict(
-        checks=_checks(order, state, limits, conditions), max_quantity=largest, halt=halt
+    losses = _losses(state)
+    halt = _halting(losses, limits)
+    values, bounds, letters = _looked_at(order, state, limits, conditions, losses)
+    largest = None
+    if order is not None and (halt is not None or LETTER_FAIL in letters):
+        # a halting account places nothing
+        largest = 0 if halt is not None else _largest(order, state, limits, conditions, losses)
+    return RiskVerdict(RULE_IDS, values, bounds, letters, largest, halt)
+
+
+def _looked_at(
+    order: Order | None,
+    state: TradingState,
+    limits: Limits,
+    conditions: Conditions,
+    losses: Losses,
+) -> tuple[tuple[int | None, ...], tuple[int, ...], str]:
+    """Give value, bound and letter of each of RULES."""
+    worst = _worst_price(conditions, limits)
+    equity = state.equity
+    values = (
+        len(conditions.halts) + bool(state.halt),
+        *_order_values(order, state, conditions, worst),
+        *_exposure_values(order, state, limits, worst, equity),
+        *losses,
+        conditions.stale_sessions,
     )
-
-
-def _checks(
-    order: Order | None, state: TradingState, limits: Limits, conditions: Conditions
-) -> tuple[Check, ...]:
+    bounds = (
+        0,
+        min(limits.max_order_notional, _share_of(equity, limits.max_order_equity_bps)),
+        limits.max_order_quantity,
+        limits.price_collar_bps,
+        limits.max_position_bps,
+        limits.max_gross_bps,
+        max(0, state.portfolio.cash),
+        0,
+        limits.daily_loss_reduce_bps,
+        limits.drawdown_halt_bps,
+        limits.max_stale_sessions,
+    )
     reducing = order is not None and is_reducing(order, state)
-    return (
-        *_order_checks(order, state, limits, conditions, reducing=reducing),
-        *_exposure_checks(order, state, limits, conditions, reducing=reducing),
-        *_account_checks(state, limits, conditions, reducing=reducing),
+    letters = "".join(
+        [
+            LETTER_PASS
+            if value is not None and value <= bound
+            else LETTER_EXEMPT
+            if reducing and rule.exempt and value is not None
+            else LETTER_FAIL
+            for rule, value, bound in zip(RULES, values, bounds, strict=True)
+        ]
     )
+    if limits.allow_short:  # R10 and R12 bound what is sold short
+        letters = f"{letters[:_SHORT]}{LETTER_NA}{letters[_SHORT + 1 :]}"
+    return values, bounds, letters
+
+
+def halting_loss(state: TradingState, limits: Limits) -> str | None:
+    """Give the loss for which trading must stop for good, or None."""
+    return _halting(_losses(state), limits)
 
 
 def is_reducing(order: Order, state: TradingState) -> bool:
@@ -56,14 +112,6 @@ def loss_bps(profit: int | None, reference: int, contributed: int) -> int | None
     if profit is None or base <= 0:
         return None
     return max(0, -(-(reference - profit) * BPS // base))
-
-
-def _check(
-    check_id: str, name: str, unit: str, value: int | None, limit: int, *, exempt: bool = False
-) -> Check:
-    failed = value is None or value > limit
-    status = PASS if not failed else EXEMPT if exempt and value is not None else FAIL
-    return Check(id=check_id, name=name, unit=unit, value=value, limit=limit, status=status)
 
 
 def _worst_price(conditions: Conditions, limits: Limits) -> int | None:
@@ -90,146 +138,70 @@ def _share_of(equity: int | None, bps: int) -> int:
     return 0 if equity is None else max(0, equity * bps // BPS)
 
 
-def _order_checks(
-    order: Order | None,
-    state: TradingState,
-    limits: Limits,
-    conditions: Conditions,
-    *,
-    reducing: bool,
-) -> tuple[Check, ...]:
-    quantity = order.quantity if order else 0
-    allowed = min(limits.max_order_notional, _share_of(state.equity, limits.max_order_equity_bps))
-    cost = _value(quantity, _worst_price(conditions, limits))
-    return (
-        _check("R01", "halts", "halts", len(conditions.halts) + bool(state.halt), 0),
-        _check("R05", "order value", "usd", cost, allowed, exempt=reducing),
-        _check(
-            "R06", "order quantity", "shares", quantity, limits.max_order_quantity, exempt=reducing
-        ),
-        _check(
-            "R07", "price collar", "bps", _collar(order, state, conditions), limits.price_collar_bps
-        ),
-    )
-
-
-def _collar(order: Order | None, state: TradingState, conditions: Conditions) -> int | None:
-    """Give how far the price to trade at lies from the last close, in bps rounded up."""
+def _order_values(
+    order: Order | None, state: TradingState, conditions: Conditions, worst: int | None
+) -> tuple[int | None, int, int | None]:
+    """Give value and quantity of the order, and how far its price lies from the last close."""
     if order is None:
-        return 0
+        return 0, 0, 0
+    return _value(order.quantity, worst), order.quantity, _collar(order, state, conditions)
+
+
+def _collar(order: Order, state: TradingState, conditions: Conditions) -> int | None:
+    """Give how far the price to trade at lies from the last close, in bps rounded up."""
     last, price = state.prices.get(order.symbol), conditions.reference_price
     if not last or price is None:
         return None
     return -(-abs(price - last) * BPS // last)
 
 
-def _exposure_checks(
+def _exposure_values(
     order: Order | None,
     state: TradingState,
     limits: Limits,
-    conditions: Conditions,
-    *,
-    reducing: bool,
-) -> tuple[Check, ...]:
-    worst = _worst_price(conditions, limits)
-    equity = state.equity
-    position = _position_after(order, state, worst)
-    gross = _gross_after(order, state, worst)
-    needed = _cash_after(order, state, worst)
-    short = 0
-    if order is not None and order.side != BUY:
-        short = max(0, -(state.projected(order.symbol) + order.signed))
+    worst: int | None,
+    equity: int | None,
+) -> tuple[int | None, int | None, int | None, int | None]:
+    """Give position, gross exposure, cash needed and shares sold short, after the order."""
+    short = None if limits.allow_short else 0
+    if order is None:
+        position, gross = state.largest, state.gross
+    else:
+        after = state.projected(order.symbol) + order.signed
+        position = _value(after, worst)
+        others = _gross_without(state, order.symbol)
+        gross = None if others is None or position is None else others + position
+        if order.side != BUY and not limits.allow_short:
+            short = max(0, -after)
     return (
-        _check(
-            "R10",
-            "position",
-            "bps",
-            _bps_of_equity(position, equity),
-            limits.max_position_bps,
-            exempt=reducing,
-        ),
-        _check(
-            "R12",
-            "gross exposure",
-            "bps",
-            _bps_of_equity(gross, equity),
-            limits.max_gross_bps,
-            exempt=reducing,
-        ),
-        _check("R12c", "cash needed", "usd", needed, max(0, state.portfolio.cash), exempt=reducing),
-        _check("R13", "sold short", "shares", short, 0),
+        _bps_of_equity(position, equity),
+        _bps_of_equity(gross, equity),
+        _cash_after(order, state, worst),
+        short,
     )
 
 
-def _account_checks(
-    state: TradingState, limits: Limits, conditions: Conditions, *, reducing: bool
-) -> tuple[Check, ...]:
-    contributed = state.portfolio.contributed
+def _losses(state: TradingState) -> Losses:
+    """Give the loss of the running session and from the highest mark, in bps."""
+    profit, contributed = state.profit, state.portfolio.contributed
     return (
-        _check(
-            "R18",
-            "daily loss",
-            "bps",
-            loss_bps(state.profit, state.session_profit, contributed),
-            limits.daily_loss_reduce_bps,
-            exempt=reducing,
-        ),
-        _check(
-            "R19",
-            "drawdown",
-            "bps",
-            loss_bps(state.profit, state.peak_profit, contributed),
-            limits.drawdown_halt_bps,
-            exempt=reducing,
-        ),
-        _check(
-            "R25",
-            "sessions without data",
-            "sessions",
-            conditions.stale_sessions,
-            limits.max_stale_sessions,
-            exempt=reducing,
-        ),
+        loss_bps(profit, state.session_profit, contributed),
+        loss_bps(profit, state.peak_profit, contributed),
     )
 
 
-def _halting(state: TradingState, limits: Limits) -> str | None:
-    contributed = state.portfolio.contributed
-    daily = loss_bps(state.profit, state.session_profit, contributed)
+def _halting(losses: Losses, limits: Limits) -> str | None:
+    daily, drawdown = losses
     if daily is not None and daily > limits.daily_loss_halt_bps:
         return f"R18 daily loss {daily} bps over {limits.daily_loss_halt_bps}"
-    drawdown = loss_bps(state.profit, state.peak_profit, contributed)
     if drawdown is not None and drawdown > limits.drawdown_halt_bps:
         return f"R19 drawdown {drawdown} bps over {limits.drawdown_halt_bps}"
     return None
 
 
-def _position_after(order: Order | None, state: TradingState, worst: int | None) -> int | None:
-    """Value the largest position, or with an order the one it leads to."""
-    if order is not None:
-        return _value(state.projected(order.symbol) + order.signed, worst)
-    values = [_value(state.projected(s), state.prices.get(s)) for s in _staked(state)]
-    return None if None in values else max((v for v in values if v is not None), default=0)
-
-
-def _gross_after(order: Order | None, state: TradingState, worst: int | None) -> int | None:
-    others = _gross_without(state, order.symbol if order else None)
-    own = _value(state.projected(order.symbol) + order.signed, worst) if order else 0
-    return None if others is None or own is None else others + own
-
-
-def _gross_without(state: TradingState, symbol: str | None) -> int | None:
-    total = 0
-    for other in sorted(_staked(state) - {symbol or ""}):
-        value = _value(state.projected(other), state.prices.get(other))
-        if value is None:
-            return None
-        total += value
-    return total
-
-
-def _staked(state: TradingState) -> set[str]:
-    return {*state.portfolio.positions, *(order.symbol for order in state.open_orders)}
+def _gross_without(state: TradingState, symbol: str) -> int | None:
+    gross, own = state.gross, state.exposure(symbol)
+    return None if gross is None or own is None else gross - own
 
 
 def _cash_after(order: Order | None, state: TradingState, worst: int | None) -> int | None:
@@ -239,33 +211,38 @@ def _cash_after(order: Order | None, state: TradingState, worst: int | None) -> 
     return None if committed is None or own is None else committed + own + owed
 
 
-def _largest(order: Order, state: TradingState, limits: Limits, conditions: Conditions) -> int:
+def _largest(
+    order: Order, state: TradingState, limits: Limits, conditions: Conditions, losses: Losses
+) -> int:
     """Give the largest quantity of this order that would pass, nano-shares; 0 where none does."""
     projected = state.projected(order.symbol)
     reduces = abs(projected) if projected * order.signed < 0 else 0
-    adds = _room(order.symbol, state, limits, conditions) if order.side == BUY else 0
+    may_add = order.side == BUY or limits.allow_short
+    adds = _room(order, state, limits, conditions) if may_add else 0
     for quantity in sorted({reduces, adds} - {0}, reverse=True):
-        checks = _checks(replace(order, quantity=quantity), state, limits, conditions)
-        if all(check.status != FAIL for check in checks):
+        other = order._replace(quantity=quantity)
+        if LETTER_FAIL not in _looked_at(other, state, limits, conditions, losses)[2]:
             return quantity
     return 0
 
 
-def _room(symbol: str, state: TradingState, limits: Limits, conditions: Conditions) -> int:
-    """Give the largest purchase that every limit on size allows, nano-shares; at least 0."""
+def _room(order: Order, state: TradingState, limits: Limits, conditions: Conditions) -> int:
+    """Give the largest order of this side that every limit on size allows; at least 0."""
     worst = _worst_price(conditions, limits)
     committed = state.committed()
-    others = _gross_without(state, symbol)
+    others = _gross_without(state, order.symbol)
     equity = state.equity
     if worst is None or committed is None or others is None or equity is None:
         return 0
-    projected = state.projected(symbol)
+    buying = order.side == BUY
+    against = -state.projected(order.symbol) if buying else state.projected(order.symbol)
     value = min(limits.max_order_notional, _share_of(equity, limits.max_order_equity_bps))
     room = min(
         value * NANOS // worst,
         limits.max_order_quantity,
-        _share_of(equity, limits.max_position_bps) * NANOS // worst - projected,
-        (_share_of(equity, limits.max_gross_bps) - others) * NANOS // worst - projected,
-        (max(0, state.portfolio.cash) - committed) * NANOS // worst,
+        _share_of(equity, limits.max_position_bps) * NANOS // worst + against,
+        (_share_of(equity, limits.max_gross_bps) - others) * NANOS // worst + against,
     )
+    if buying:
+        room = min(room, (max(0, state.portfolio.cash) - committed) * NANOS // worst)
     return max(0, room)

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from algotrade.domain.ledger import DIVIDEND, SPLIT, Entry, Mark, apply, fill_entry
+from algotrade.domain.actions import Split
+from algotrade.domain.ledger import DELISTING, DIVIDEND, SPLIT, Entry, Mark, fill_entry
 from algotrade.domain.money import divide_half_even, notional
-from algotrade.domain.orders import CANCELLED, FILLED
+from algotrade.domain.orders import CANCELLED, FILLED, PARTIAL, TRIGGERED, Fill
 from algotrade.trading.decision import decide as decide_moment
-from algotrade.trading.decision import latched
+from algotrade.trading.risk import halting_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from algotrade.domain.actions import Dividend, Split
+    from algotrade.domain.actions import Delisting, Dividend
     from algotrade.domain.decisions import Decision, Policy
-    from algotrade.domain.orders import Fill, Order
+    from algotrade.domain.ledger import Stretch
+    from algotrade.domain.orders import OpenOrder, Order, OrderEvent
     from algotrade.domain.risk import Conditions, Limits
     from algotrade.trading.decision import Moment
     from algotrade.trading.state import TradingState
+
+
+class Turn(NamedTuple):
+    """Everything that becomes known at one instant.
+
+    moments: by symbol. prices: closes at `ts` of what is held, for symbols without a moment.
+    skipped: the instants before it at which nothing but prices moved, valued.
+    first: gives the first moment that would be decided at an instant if none were skipped.
+    """
+
+    ts: int
+    moments: Sequence[Moment]
+    prices: Mapping[str, int]
+    skipped: Stretch | None = None
+    first: Callable[[int], Moment | None] | None = None
 
 
 class Broker(Protocol):
@@ -34,8 +50,8 @@ class Broker(Protocol):
         """Forget a waiting order."""
         ...
 
-    def on_bar(self, moment: Moment) -> list[Fill]:
-        """Give the fills that this bar brings."""
+    def on_bar(self, moment: Moment, waiting: Sequence[OpenOrder]) -> Sequence[Fill | OrderEvent]:
+        """Give what this bar makes of the symbol's waiting orders, in the order it happens."""
         ...
 
 
@@ -46,16 +62,19 @@ class Journal(Protocol):
         """Append one ledger entry."""
         ...
 
-    def record(self, decision: Decision) -> None:
-        """Record a decision, and its order where one was placed."""
+    def record(self, decision: Decision, before: int | None = None) -> None:
+        """Record a decision, and its order where one was placed.
+
+        before: the symbol's bar before this one that was decided, where the feed knows it.
+        """
         ...
 
     def order_event(self, order: Order, ts: int, state: str, detail: str) -> None:
         """Record a new state of an order."""
         ...
 
-    def mark(self, account: str, mark: Mark) -> None:
-        """Record the account's valuation."""
+    def mark(self, account: str, stretch: Stretch) -> None:
+        """Record valuations of the account."""
         ...
 
     def halt(self, account: str, ts: int, cause: str) -> None:
@@ -63,17 +82,14 @@ class Journal(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionResult:
-    """What a run of the loop led to."""
+class SessionResult(NamedTuple):
+    """What a run of the loop led to; the decisions are in the journal."""
 
     state: TradingState
-    decisions: tuple[Decision, ...]
     fills: tuple[Fill, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decider:
+class Decider(NamedTuple):
     """What it takes to decide; a session without one only settles fills and actions."""
 
     policy: Policy
@@ -81,88 +97,149 @@ class Decider:
     conditions: Callable[[Moment], Conditions]
 
 
+def turns_of(moments: Iterable[Moment]) -> Iterator[Turn]:
+    """Group moments into turns; they are sorted by (ts, symbol) first."""
+    ordered = sorted(moments, key=lambda moment: (moment.ts, moment.symbol))
+    for ts, group in groupby(ordered, key=lambda moment: moment.ts):
+        yield Turn(ts, list(group), {})
+
+
 def run_session(
-    moments: Iterable[Moment],
+    turns: Iterable[Turn],
     *,
     state: TradingState,
     broker: Broker,
     journal: Journal,
     decider: Decider | None,
 ) -> SessionResult:
-    """Walk moments by (ts, symbol): actions, fills, prices and the mark, then the decisions.
+    """Walk the turns: actions, fills, prices and the mark, then the decisions by symbol.
 
-    Moments without a prediction are decided only when the policy uses no model.
+    Moments without a signal are not decided. The state is changed in place; a feed that skips
+    instants reads it to find the next at which anything can happen.
     """
-    decisions: list[Decision] = []
     fills: list[Fill] = []
-    for ts, group in groupby(moments, key=lambda moment: moment.ts):
-        at_ts = list(group)
-        for moment in at_ts:
-            state, filled = _settle(moment, state, broker, journal)
-            fills.extend(filled)
-        state = _mark(ts, state, journal)
-        for moment in at_ts if decider else ():
-            if decider and (moment.prediction or not decider.policy.use_model):
-                state, decision = _decide(moment, state, broker, journal, decider)
-                decisions.append(decision)
-    return SessionResult(state=state, decisions=tuple(decisions), fills=tuple(fills))
+    for ts, moments, prices, skipped, first in turns:
+        if skipped is not None:
+            journal.mark(state.account, skipped)
+            state.mark(skipped)
+        for moment in moments:
+            fills += _settle(moment, state, broker, journal)
+        state.reprice(prices)
+        _mark(ts, state, journal)
+        if decider is None:
+            continue
+        for moment in _decided(ts, moments, first, state, decider.limits):
+            if moment.signal is not None:
+                _decide(moment, state, broker, journal, decider)
+    return SessionResult(state, tuple(fills))
+
+
+def _decided(
+    ts: int,
+    moments: Sequence[Moment],
+    first: Callable[[int], Moment | None] | None,
+    state: TradingState,
+    limits: Limits,
+) -> Sequence[Moment]:
+    """Give the moments to decide; a halt is seen at the first, even where a feed skipped it."""
+    if first is None or state.halt is not None or halting_loss(state, limits) is None:
+        return moments
+    speaker = first(ts)
+    if speaker is None or any(one.symbol == speaker.symbol for one in moments):
+        return moments
+    return [speaker, *moments]
 
 
 def _decide(
     moment: Moment, state: TradingState, broker: Broker, journal: Journal, decider: Decider
-) -> tuple[TradingState, Decision]:
+) -> None:
     conditions = decider.conditions(moment)
     decision = decide_moment(moment, state, decider.policy, decider.limits, conditions)
-    journal.record(decision)
-    after = latched(state, decision)
-    if after.halt is not None and state.halt is None:
-        journal.halt(state.account, conditions.now, after.halt)
-    if decision.placed:
-        broker.submit(decision.placed)
-        after = replace(after, open_orders=(*after.open_orders, decision.placed))
-    return after, decision
+    journal.record(decision, moment.decided_before)
+    if decision.verdict.halt is not None and state.halt is None:
+        state.halt = decision.verdict.halt
+        journal.halt(state.account, conditions.now, state.halt)
+    order = decision.placed
+    if order is not None:
+        broker.submit(order)
+        state.place(order)
 
 
 def _settle(
     moment: Moment, state: TradingState, broker: Broker, journal: Journal
-) -> tuple[TradingState, list[Fill]]:
+) -> Sequence[Fill]:
     """Book what happened up to this bar's close: actions, then fills, then its price."""
-    for dividend in moment.dividends:
-        state = _book_dividend(dividend, moment, state, journal)
-    for split in moment.splits:
-        state = _book_split(split, moment, state, broker, journal)
-    fills = broker.on_bar(moment)
-    for fill in fills:
-        state = _book_fill(fill, state, journal)
-    return replace(state, prices={**state.prices, moment.symbol: moment.close}), fills
+    if moment.dividends or moment.splits:
+        _book_actions(moment, state, broker, journal)
+    if moment.delisting is not None:
+        _book_delisting(moment.delisting, moment, state, broker, journal)
+    fills = []
+    waiting = state.orders.get(moment.symbol)
+    for report in broker.on_bar(moment, waiting) if waiting else ():
+        if isinstance(report, Fill):
+            _book_fill(report, state, journal)
+            fills.append(report)
+        else:
+            _book_event(report, state, journal)
+    state.reprice({moment.symbol: moment.close})
+    return fills
 
 
-def _book(entry: Entry, state: TradingState, journal: Journal) -> TradingState:
+def _book(entry: Entry, state: TradingState, journal: Journal) -> None:
     journal.append(entry)
-    return replace(state, portfolio=apply(state.portfolio, entry))
+    state.book(entry)
 
 
-def _book_fill(fill: Fill, state: TradingState, journal: Journal) -> TradingState:
+def _waiting(order: Order, state: TradingState) -> OpenOrder:
+    return next(one for one in state.orders[order.symbol] if one.order.key == order.key)
+
+
+def _book_fill(fill: Fill, state: TradingState, journal: Journal) -> None:
+    order = fill.order
+    before = _waiting(order, state)
+    after = before._replace(
+        filled=before.filled + abs(fill.quantity),
+        fills=before.fills + 1,
+        charged=before.charged + fill.charged,
+        fee=before.fee + fill.fee,
+    )
     entry = fill_entry(
         ts=fill.ts,
-        ref=f"{fill.order.key}.1",
-        symbol=fill.order.symbol,
+        ref=f"{order.key}.{after.fills}",
+        symbol=order.symbol,
         quantity=fill.quantity,
         price=fill.price,
         fee=fill.fee,
     )
-    journal.order_event(fill.order, fill.ts, FILLED, "")
-    left = tuple(order for order in state.open_orders if order.key != fill.order.key)
-    return replace(_book(entry, state, journal), open_orders=left)
+    journal.order_event(order, fill.ts, PARTIAL if after.left else FILLED, "")
+    state.update(after, ended=after.left == 0)
+    _book(entry, state, journal)
+
+
+def _book_event(event: OrderEvent, state: TradingState, journal: Journal) -> None:
+    waiting = _waiting(event.order, state)
+    journal.order_event(event.order, event.ts, event.state, event.detail)
+    triggered = event.state == TRIGGERED
+    state.update(waiting._replace(triggered=triggered or waiting.triggered), ended=not triggered)
+
+
+def _book_actions(moment: Moment, state: TradingState, broker: Broker, journal: Journal) -> None:
+    """Book actions by ex-date; a dividend of a split's own date is of the shares before it."""
+    actions: list[Dividend | Split] = [*moment.dividends, *moment.splits]
+    for action in sorted(actions, key=lambda one: one.ex_date):
+        if isinstance(action, Split):
+            _book_split(action, moment, state, broker, journal)
+        else:
+            _book_dividend(action, moment, state, journal)
 
 
 def _book_dividend(
     dividend: Dividend, moment: Moment, state: TradingState, journal: Journal
-) -> TradingState:
+) -> None:
     """Pay holders at the previous close; paid on the ex-date, as the pay date is not known."""
     held = state.portfolio.held(dividend.symbol)
     if held == 0:
-        return state
+        return
     entry = Entry(
         ts=moment.ts_open,
         kind=DIVIDEND,
@@ -172,25 +249,15 @@ def _book_dividend(
         price=dividend.amount,
         amount=notional(held, dividend.amount),
     )
-    return _book(entry, state, journal)
+    _book(entry, state, journal)
 
 
 def _book_split(
     split: Split, moment: Moment, state: TradingState, broker: Broker, journal: Journal
-) -> TradingState:
+) -> None:
     """Change positions and prices to the new share basis; orders placed before it are void."""
-    voided = [
-        order
-        for order in state.open_orders
-        if order.symbol == split.symbol and order.placed_at <= moment.ts_open
-    ]
-    for order in voided:
-        broker.cancel(order)
-        detail = f"{split.split_to}-for-{split.split_from} split before the fill"
-        journal.order_event(order, moment.ts_open, CANCELLED, detail)
-        state = replace(
-            state, open_orders=tuple(o for o in state.open_orders if o.key != order.key)
-        )
+    detail = f"{split.split_to}-for-{split.split_from} split before the fill"
+    _void(split.symbol, moment, detail, state, broker, journal)
     held = state.portfolio.held(split.symbol)
     if held:
         after = divide_half_even(held * split.split_to, split.split_from)
@@ -202,27 +269,56 @@ def _book_split(
             quantity=after - held,
             note=f"{split.split_to}-for-{split.split_from}",
         )
-        state = _book(entry, state, journal)
+        _book(entry, state, journal)
     price = state.prices.get(split.symbol)
-    if price is None:
-        return state
-    adjusted = divide_half_even(price * split.split_from, split.split_to)
-    return replace(state, prices={**state.prices, split.symbol: adjusted})
+    if price is not None:
+        adjusted = divide_half_even(price * split.split_from, split.split_to)
+        state.reprice({split.symbol: adjusted})
 
 
-def _mark(ts: int, state: TradingState, journal: Journal) -> TradingState:
+def _book_delisting(
+    gone: Delisting, moment: Moment, state: TradingState, broker: Broker, journal: Journal
+) -> None:
+    """Settle what is held at the last price; orders that wait will never be met."""
+    _void(gone.symbol, moment, "the symbol is traded no more", state, broker, journal)
+    held = state.portfolio.held(gone.symbol)
+    if held:
+        entry = Entry(
+            ts=moment.ts_open,
+            kind=DELISTING,
+            ref=f"{gone.symbol} {moment.ts_open}",
+            symbol=gone.symbol,
+            quantity=-held,
+            price=gone.price,
+            amount=notional(held, gone.price),
+        )
+        _book(entry, state, journal)
+
+
+def _void(
+    symbol: str, moment: Moment, detail: str, state: TradingState, broker: Broker, journal: Journal
+) -> None:
+    """Cancel the symbol's orders that were placed before this bar."""
+    for waiting in state.orders.get(symbol, ()):
+        if waiting.order.placed_at <= moment.ts_open:
+            broker.cancel(waiting.order)
+            journal.order_event(waiting.order, moment.ts_open, CANCELLED, detail)
+            state.update(waiting, ended=True)
+
+
+def _mark(ts: int, state: TradingState, journal: Journal) -> None:
     """Value the account at the end of a bar, unless a price is missing or time went back."""
     equity = state.equity
     if equity is None or (state.last_mark is not None and ts <= state.last_mark.ts):
-        return state
+        return
     portfolio = state.portfolio
-    mark = Mark(ts, portfolio.cash, equity - portfolio.cash, portfolio.contributed)
-    journal.mark(state.account, mark)
-    return state.at_mark(mark)
+    stretch = Mark(ts, portfolio.cash, equity - portfolio.cash, portfolio.contributed).alone
+    journal.mark(state.account, stretch)
+    state.mark(stretch)
 
 
 class MemoryJournal:
-    """A journal in memory, for backtests and tests."""
+    """A journal in memory, for rehearsals and tests."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -235,28 +331,21 @@ class MemoryJournal:
         """Append one ledger entry."""
         self.entries.append(entry)
 
-    def record(self, decision: Decision) -> None:
+    def record(self, decision: Decision, before: int | None = None) -> None:
         """Record a decision."""
+        del before
         self.decisions.append(decision)
 
     def order_event(self, order: Order, ts: int, state: str, detail: str) -> None:
         """Record a new state of an order."""
         self.events.append((order.key, ts, state, detail))
 
-    def mark(self, account: str, mark: Mark) -> None:
-        """Record the account's valuation."""
+    def mark(self, account: str, stretch: Stretch) -> None:
+        """Record valuations."""
         del account
-        self.marks.append(mark)
+        self.marks.extend(stretch.marks())
 
     def halt(self, account: str, ts: int, cause: str) -> None:
         """Record a halt."""
         del account
         self.halts.append((ts, cause))
-
-
-def moments_of(
-    groups: Sequence[Iterable[Moment]],
-) -> list[Moment]:
-    """Merge the moments of several symbols into the order of the loop."""
-    merged = [moment for group in groups for moment in group]
-    return sorted(merged, key=lambda moment: (moment.ts, moment.symbol))

@@ -1,36 +1,81 @@
-"""The state a decision sees: the folded ledger, open orders, prices, profits, halts."""
+"""The state a decision sees: the folded ledger, open orders, prices, profits, halts.
+
+Only the loop changes a state; whoever decides reads it. Sums over all positions are kept from one
+question to the next, because a decision asks several of them and prices move once a bar.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from operator import mul
 from typing import TYPE_CHECKING
 
-from algotrade.domain.ledger import Entry, Mark, Portfolio, replay
-from algotrade.domain.money import notional
-from algotrade.domain.orders import BUY, Order
+from algotrade.domain.ledger import Entry, Mark, Portfolio, Stretch, apply, replay
+from algotrade.domain.money import NANOS, notional
+from algotrade.domain.orders import BUY, OpenOrder, Order
 from algotrade.domain.times import session_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TradingState:
-    """One account at one moment.
+    """One account at one moment; the loop moves it on in place.
 
+    orders: open orders by symbol, oldest first.
     prices: newest price of each symbol in today's share basis, micro-dollars.
     last_mark: the newest valuation; session_profit: profit when the running session began.
     peak_profit: highest profit at any mark, never below 0. halt: why trading is halted, if it is.
     """
 
-    account: str
-    portfolio: Portfolio = field(default_factory=Portfolio)
-    open_orders: tuple[Order, ...] = ()
-    prices: Mapping[str, int] = field(default_factory=dict)
-    last_mark: Mark | None = None
-    session_profit: int = 0
-    peak_profit: int = 0
-    halt: str | None = None
+    __slots__ = (
+        *("account", "portfolio", "orders", "prices", "last_mark", "session_profit"),
+        *("peak_profit", "halt", "_whole", "_part", "_equity", "_gross", "_largest", "_committed"),
+    )
+
+    def __init__(
+        self,
+        *,
+        account: str,
+        portfolio: Portfolio | None = None,
+        open_orders: Iterable[OpenOrder] = (),
+        prices: Mapping[str, int] | None = None,
+        last_mark: Mark | None = None,
+        session_profit: int = 0,
+        peak_profit: int = 0,
+        halt: str | None = None,
+    ) -> None:
+        """Start from a portfolio and what was known of it."""
+        self.account = account
+        self.portfolio = portfolio or Portfolio()
+        self.orders: dict[str, tuple[OpenOrder, ...]] = {}
+        self.prices = dict(prices or {})
+        self.last_mark = last_mark
+        self.session_profit = session_profit
+        self.peak_profit = peak_profit
+        self.halt = halt
+        self._whole: dict[str, int] = {}  # whole shares by symbol
+        self._part: dict[str, int] = {}  # nano-shares of positions that are not whole
+        self._equity: int | None = None
+        self._gross: int | None = None
+        self._largest: int | None = None
+        self._committed: int | None = None
+        for waiting in open_orders:
+            symbol = waiting.order.symbol
+            self.orders[symbol] = (*self.orders.get(symbol, ()), waiting)
+        for symbol, position in self.portfolio.positions.items():
+            self._hold(symbol, position.quantity)
+
+    # ---- what a decision asks
+
+    @property
+    def open_orders(self) -> tuple[OpenOrder, ...]:
+        """Give every open order."""
+        return tuple(waiting for group in self.orders.values() for waiting in group)
+
+    @property
+    def staked(self) -> set[str]:
+        """Give the symbols that are held or have an order waiting."""
+        return {*self.portfolio.positions, *self.orders}
 
     def position_value(self, symbol: str) -> int | None:
         """Value what is held of a symbol, or None where it has no price."""
@@ -41,15 +86,23 @@ class TradingState:
         return None if price is None else notional(quantity, price)
 
     @property
+    def value(self) -> int | None:
+        """Value the positions at the newest prices, or None where a price is missing."""
+        equity = self.equity
+        return None if equity is None else equity - self.portfolio.cash
+
+    @property
     def equity(self) -> int | None:
         """Give cash and positions at the newest prices, or None where a price is missing."""
-        total = self.portfolio.cash
-        for symbol in self.portfolio.positions:
-            value = self.position_value(symbol)
-            if value is None:
+        if self._equity is None:
+            prices = self.prices
+            try:
+                whole = sum(map(mul, self._whole.values(), map(prices.__getitem__, self._whole)))
+                part = sum(notional(q, prices[symbol]) for symbol, q in self._part.items())
+            except KeyError:
                 return None
-            total += value
-        return total
+            self._equity = self.portfolio.cash + whole + part
+        return self._equity
 
     @property
     def profit(self) -> int | None:
@@ -59,45 +112,137 @@ class TradingState:
 
     def working(self, symbol: str, side: str) -> int:
         """Give the open quantity of one side, positive, nano-shares."""
-        return sum(
-            order.quantity
-            for order in self.open_orders
-            if order.symbol == symbol and order.side == side
-        )
+        waiting = self.orders.get(symbol, ())
+        return sum(one.left for one in waiting if one.order.side == side)
 
     def projected(self, symbol: str) -> int:
         """Give the signed position once every open order is filled."""
-        open_signed = sum(o.signed for o in self.open_orders if o.symbol == symbol)
-        return self.portfolio.held(symbol) + open_signed
+        held = self.portfolio.held(symbol)
+        waiting = self.orders.get(symbol)
+        return held + sum(one.signed_left for one in waiting) if waiting else held
+
+    @property
+    def gross(self) -> int | None:
+        """Value every position as if open orders were filled, without sign, rounded up."""
+        if self._gross is None:
+            self._weigh()
+        return self._gross
+
+    @property
+    def largest(self) -> int | None:
+        """Give the largest part of `gross`, or None where a price is missing."""
+        if self._largest is None:
+            self._weigh()
+        return self._largest
+
+    def exposure(self, symbol: str) -> int | None:
+        """Give one symbol's part of `gross`, or None where it has no price."""
+        quantity = self.projected(symbol)
+        if quantity == 0:
+            return 0
+        price = self.prices.get(symbol)
+        return None if price is None else -(-abs(quantity) * price // NANOS)
 
     def committed(self) -> int | None:
         """Give the cash that open buys will need at the newest prices; None without a price."""
-        total = 0
-        for order in self.open_orders:
-            if order.side == BUY:
-                price = self.prices.get(order.symbol)
-                if price is None:
+        if self._committed is None:
+            total = 0
+            for waiting in self.open_orders:
+                needed = self._needed(waiting)
+                if needed is None:
                     return None
-                total += notional(order.quantity, price)
-        return total
+                total += needed
+            self._committed = total
+        return self._committed
 
-    def at_mark(self, mark: Mark) -> TradingState:
-        """Give the state once `mark` is taken; the mark before it may have closed a session."""
-        last = self.last_mark
-        new_session = last is not None and session_day(last.ts) < session_day(mark.ts)
-        return replace(
-            self,
-            last_mark=mark,
-            session_profit=last.profit if last and new_session else self.session_profit,
-            peak_profit=max(self.peak_profit, mark.profit),
-        )
+    # ---- what the loop changes
+
+    def book(self, entry: Entry) -> None:
+        """Apply one ledger entry."""
+        self.portfolio = apply(self.portfolio, entry)
+        if entry.symbol:
+            self._hold(entry.symbol, self.portfolio.held(entry.symbol))
+        self._equity = self._gross = self._largest = self._committed = None
+
+    def reprice(self, prices: Mapping[str, int]) -> None:
+        """Take newer prices."""
+        self.prices.update(prices)
+        self._equity = self._gross = self._largest = self._committed = None
+
+    def place(self, order: Order) -> None:
+        """Add an order that waits from now on."""
+        gross, largest, before = self._gross, self._largest, self.exposure(order.symbol)
+        waiting, committed = OpenOrder(order), self._committed
+        self.orders[order.symbol] = (*self.orders.get(order.symbol, ()), waiting)
+        needed = self._needed(waiting)
+        known = committed is not None and needed is not None
+        self._committed = (committed or 0) + (needed or 0) if known else None
+        after = self.exposure(order.symbol)
+        self._gross = self._largest = None
+        if gross is None or largest is None or before is None or after is None:
+            return
+        self._gross = gross - before + after
+        if after >= before or before < largest:
+            self._largest = max(largest, after)
+
+    def update(self, waiting: OpenOrder, *, ended: bool) -> None:
+        """Put what became of an open order in its place, or take it away when it has ended."""
+        symbol, key = waiting.order.symbol, waiting.order.key
+        kept = [waiting if one.order.key == key else one for one in self.orders[symbol]]
+        group = tuple(one for one in kept if not (ended and one.order.key == key))
+        if group:
+            self.orders[symbol] = group
+        else:
+            del self.orders[symbol]
+        self._gross = self._largest = self._committed = None
+
+    def mark(self, stretch: Stretch) -> None:
+        """Take valuations; the newest of an earlier session opens the last one's."""
+        ts, cash, values, contributed = stretch
+        session, place = session_day(ts[-1]), len(ts) - 2
+        while place >= 0 and session_day(ts[place]) == session:
+            place -= 1
+        if place >= 0:
+            self.session_profit = cash + values[place] - contributed
+        elif self.last_mark is not None and session_day(self.last_mark.ts) < session:
+            self.session_profit = self.last_mark.profit
+        self.peak_profit = max(self.peak_profit, cash + max(values) - contributed)
+        self.last_mark = Mark(ts[-1], cash, values[-1], contributed)
+
+    def _needed(self, waiting: OpenOrder) -> int | None:
+        if waiting.order.side != BUY:
+            return 0
+        price = self.prices.get(waiting.order.symbol)
+        return None if price is None else notional(waiting.left, price)
+
+    def _weigh(self) -> None:
+        """Sum the positions as if open orders were filled; whole ones without an order quickly."""
+        odd = {*self.orders, *self._part}
+        whole = {s: n for s, n in self._whole.items() if s not in odd} if odd else self._whole
+        try:
+            values = list(map(abs, map(mul, whole.values(), map(self.prices.__getitem__, whole))))
+        except KeyError:
+            return
+        parts = [self.exposure(symbol) for symbol in odd]
+        values += [part for part in parts if part is not None]
+        if None not in parts:
+            self._gross, self._largest = sum(values), max(values, default=0)
+
+    def _hold(self, symbol: str, quantity: int) -> None:
+        whole, rest = divmod(quantity, NANOS)
+        self._whole.pop(symbol, None)
+        self._part.pop(symbol, None)
+        if rest:
+            self._part[symbol] = quantity
+        elif whole:
+            self._whole[symbol] = whole
 
 
 def opening_state(
     account: str,
     entries: Iterable[Entry],
     *,
-    open_orders: Sequence[Order],
+    open_orders: Sequence[OpenOrder],
     marks: Sequence[Mark],
     prices: Mapping[str, int],
     now: int,
@@ -111,7 +256,7 @@ def opening_state(
     return TradingState(
         account=account,
         portfolio=replay(entries),
-        open_orders=tuple(open_orders),
+        open_orders=open_orders,
         prices=prices,
         last_mark=marks[-1] if marks else None,
         session_profit=before[-1].profit if before else 0,

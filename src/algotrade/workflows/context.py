@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade.clock import Clock, FixedClock, SystemClock
 from algotrade.domain.ledger import DEPOSIT, Entry
@@ -27,8 +26,7 @@ DAILY = "1d"
 ACCOUNTS = {SAMPLE: "sample", POLYGON: "paper", CSV: "csv"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workspace:
+class Workspace(NamedTuple):
     """One run's view of the world: settings, store, source of data, account, clock.
 
     say: takes one line for the person running this; never a result.
@@ -119,12 +117,12 @@ def account_lock(ws: Workspace) -> Iterator[Workspace]:
     """Keep other runs from trading the same account meanwhile; give the workspace as it is now."""
     path = ws.settings.store.with_name(f"{ws.account}.lock")
     with database.lock(path, what=f"account {ws.account}"):
-        yield replace(ws, clock=_clock(ws.settings, ws.db, ws.source, lambda _: None))
+        yield ws._replace(clock=_clock(ws.settings, ws.db, ws.source, lambda _: None))
 
 
 def at(ws: Workspace, ts: int) -> Workspace:
     """Give the same workspace standing at another simulated instant."""
-    return replace(ws, clock=FixedClock(ts))
+    return ws._replace(clock=FixedClock(ts))
 
 
 def ensure_account(ws: Workspace) -> None:

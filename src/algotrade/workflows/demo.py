@@ -51,7 +51,7 @@ def run_demo(
     for session in range(SESSIONS):
         symbol = SYMBOLS[session % len(SYMBOLS)]
         step(f"trade --symbol {symbol} --qty 10")
-        result = trade(reopen(), Request(symbol=symbol, quantity=QUANTITY))
+        (result,) = trade(reopen(), Request(symbols=(symbol,), quantity=QUANTITY))
         trades.append(result)
         if result.outcome != PLACED:
             ws = reopen()

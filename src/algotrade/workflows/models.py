@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade.errors import DataError, ModelError
 from algotrade.store import bars as bar_store
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from algotrade.learning.scorers import Scorer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class Model(NamedTuple):
     """A model ready to be asked: its card and its verified scorer."""
 
     card: ModelCard

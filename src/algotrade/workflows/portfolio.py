@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade.domain.ledger import DEPOSIT, FILL, WITHDRAWAL, Entry, imbalance, replay
 from algotrade.domain.money import BPS, format_usd
@@ -14,25 +13,24 @@ from algotrade.store import bars as bar_store
 from algotrade.store import journal
 from algotrade.store.database import immediate
 from algotrade.workflows.context import DAILY, Workspace, account_lock, account_record
+from algotrade.workflows.waiting import waiting_orders
 
 if TYPE_CHECKING:
-    from algotrade.domain.orders import Order
+    from algotrade.domain.orders import OpenOrder
     from algotrade.trading.state import TradingState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortfolioResult:
+class PortfolioResult(NamedTuple):
     """An account, valued: holdings, cash, profit, and the orders still waiting."""
 
     account: str
     source: str
     now: int
     valuation: Valuation
-    waiting: tuple[Order, ...]
+    waiting: tuple[OpenOrder, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TradeLine:
+class TradeLine(NamedTuple):
     """One fill as people list them; quantity positive, money in micro-dollars."""
 
     order_id: str
@@ -62,7 +60,7 @@ def show_portfolio(ws: Workspace) -> PortfolioResult:
         source=ws.source,
         now=ws.clock.now(),
         valuation=value_portfolio(portfolio, prices),
-        waiting=tuple(journal.open_orders(ws.db, ws.account)),
+        waiting=tuple(waiting_orders(ws)),
     )
 
 

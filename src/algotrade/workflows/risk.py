@@ -92,9 +92,8 @@ def reset_halt(ws: Workspace, reason: str) -> None:
 
 def _stalest(ws: Workspace, state: TradingState) -> int | None:
     """Count the missing sessions of the worst symbol that the account has a stake in."""
-    symbols = {*state.portfolio.positions, *(order.symbol for order in state.open_orders)}
     worst = 0
-    for symbol in symbols:
+    for symbol in state.staked:
         bars = bar_store.load_bars(ws.db, ws.source, symbol, DAILY, last=1)
         behind = stale_sessions(ws, bars.ts_close[-1] if len(bars) else None)
         if behind is None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade.domain.times import session_date
 from algotrade.errors import DataError, InputError
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from algotrade.domain.orders import Fill
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClockReport:
+class ClockReport(NamedTuple):
     """Where simulated time stands, how many sessions are left, and what the move filled."""
 
     now: int

@@ -90,7 +90,7 @@ def settings_template() -> str:
         if table != section:
             lines += ["", f"[{table}]"]
             section = table
-        quoted = setting.kind in {"source", "model", "url", "text", "format"}
+        quoted = setting.kind in {"source", "model", "url", "text", "format", "switch"}
         value = f'"{setting.default}"' if quoted else setting.default
         lines.append(f"# {f'{key} = {value}':<40}  # {setting.doc}")
     return "\n".join(lines) + "\n"

@@ -10,11 +10,12 @@ from algotrade.store import bars as bar_store
 from algotrade.store import journal
 from algotrade.trading.state import TradingState, opening_state
 from algotrade.workflows.context import DAILY, Workspace
+from algotrade.workflows.waiting import waiting_orders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from algotrade.domain.orders import Order
+    from algotrade.domain.orders import OpenOrder
 
 
 def load_state(
@@ -23,6 +24,7 @@ def load_state(
     *,
     now: int | None = None,
     until: Mapping[str, int] | None = None,
+    known: Mapping[str, int] | None = None,
 ) -> TradingState:
     """Rebuild the account's state from the store, with prices of what it has a stake in.
 
@@ -30,13 +32,14 @@ def load_state(
 
     now: instant whose session's loss is counted; without it, the session of the newest mark.
     until: for each symbol the newest bar to take a price from; without it, the newest there is.
+    known: prices that need not be looked up.
     """
     journal.verify_chain(ws.db, ws.account)
     entries = journal.load_entries(ws.db, ws.account)
-    waiting = journal.open_orders(ws.db, ws.account)
+    waiting = waiting_orders(ws)
     marks = journal.load_marks(ws.db, ws.account)
-    prices = {}
-    for symbol in sorted({*symbols, *staked_symbols(entries, waiting)}):
+    prices = dict(known or {})
+    for symbol in sorted({*symbols, *staked_symbols(entries, waiting)} - {*prices}):
         last = until.get(symbol) if until else ws.clock.now()
         newest = bar_store.load_bars(ws.db, ws.source, symbol, DAILY, until=last, last=1)
         if len(newest):
@@ -52,9 +55,9 @@ def load_state(
     )
 
 
-def staked_symbols(entries: Iterable[Entry], waiting: Iterable[Order]) -> set[str]:
+def staked_symbols(entries: Iterable[Entry], waiting: Iterable[OpenOrder]) -> set[str]:
     """Give the symbols that are held or have an order waiting."""
-    return {*replay(entries).positions, *(order.symbol for order in waiting)}
+    return {*replay(entries).positions, *(one.order.symbol for one in waiting)}
 
 
 def stale_sessions(ws: Workspace, bar_ts: int | None) -> int | None:

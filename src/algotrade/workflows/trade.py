@@ -2,61 +2,75 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from algotrade.domain.decisions import HOLD, Decision, Policy
+from algotrade.domain.decisions import HOLD, Decision, Policy, Sizing
 from algotrade.domain.ledger import Portfolio, replay
+from algotrade.domain.orders import GTC, MARKET
 from algotrade.domain.risk import Conditions
-from algotrade.errors import InputError
+from algotrade.errors import DataError, InputError
 from algotrade.store import bars as bar_store
 from algotrade.store import journal
 from algotrade.store.database import immediate
+from algotrade.store.decisions import decision_of
 from algotrade.trading.broker import SimulatedBroker
 from algotrade.trading.decision import Moment
-from algotrade.trading.session import Decider, MemoryJournal, run_session
+from algotrade.trading.session import Decider, MemoryJournal, run_session, turns_of
 from algotrade.workflows.context import DAILY, Workspace, account_lock, account_record, halts
-from algotrade.workflows.models import load_model, no_bars, predict_symbol
-from algotrade.workflows.settle import moments_of_bars, settle
+from algotrade.workflows.models import no_bars
+from algotrade.workflows.settle import settle
+from algotrade.workflows.speakers import Speaker, find_speaker, lookback_of, said_of
 from algotrade.workflows.state import load_state, stale_sessions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from algotrade.bars import Bars
     from algotrade.domain.orders import Fill
-    from algotrade.domain.predictions import Prediction
     from algotrade.store.journal import OrderStatus
     from algotrade.workflows.sample_clock import ClockReport
+    from algotrade.workflows.speakers import Spoken
 
 PLACED = "placed"
 ALREADY = "already placed"
 DRY_RUN = "dry run"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What the user asked of `trade`."""
+class Request(NamedTuple):
+    """What the user asked of `trade`: the same for every symbol.
 
-    symbol: str
-    quantity: int
+    rule, params: a rule strategy instead of a model. The rest is as in `Policy`.
+    """
+
+    symbols: tuple[str, ...]
+    quantity: int = 0
+    sizing: Sizing | None = None
     side: str | None = None
     use_model: bool = True
     model_id: str | None = None
+    rule: str | None = None
+    params: tuple[tuple[str, str], ...] = ()
     client_id: str = ""
+    exit_below: float | None = None
+    short: bool = False
+    whole: bool = False
+    order_type: str = MARKET
+    time_in_force: str = GTC
+    limit_price: int | None = None
+    stop_price: int | None = None
+    limit_bps: int | None = None
+    stop_bps: int | None = None
 
-    @property
-    def strategy(self) -> str:
-        """Name the strategy that the order's identity carries."""
-        return "model" if self.use_model else "manual"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TradeResult:
+class TradeResult(NamedTuple):
     """How a trade ended: an outcome word, the decision or the order that stands already.
 
     outcome: placed, already placed, hold, refused, dry run.
-    fills: what became of waiting orders, before the decision and after it.
+    fills: what became of waiting orders, before the decision and after it, of any symbol.
     portfolio: the account afterwards.
     """
 
+    symbol: str
     outcome: str
     account: str
     decision: Decision | None
@@ -66,135 +80,190 @@ class TradeResult:
     portfolio: Portfolio
 
 
-def trade(ws: Workspace, request: Request, *, dry_run: bool = False) -> TradeResult:
-    """Decide once for the newest completed bar; repeating the call places nothing twice."""
+class Pass(NamedTuple):
+    """What one pass over the symbols decided; `already` are orders that stood before it."""
+
+    decisions: dict[str, Decision]
+    already: dict[str, OrderStatus]
+
+
+def trade(ws: Workspace, request: Request, *, dry_run: bool = False) -> list[TradeResult]:
+    """Decide once for each symbol's newest completed bar, all in one commit.
+
+    Repeating the call places nothing twice.
+    """
     account_record(ws)
     if dry_run:
-        return _rehearse(ws, request)
+        done = _decide(ws, request, MemoryJournal())
+        return _results(ws, request, done, dry_run=True)
     with account_lock(ws) as locked:
         return _trade(locked, request)
 
 
-def _trade(ws: Workspace, request: Request) -> TradeResult:
+def policy_of(account: str, request: Request, speaker: Speaker) -> Policy:
+    """Give what was asked as the policy of the decision."""
+    return Policy(
+        account=account,
+        strategy=speaker.strategy,
+        quantity=request.quantity,
+        sizing=request.sizing,
+        side=request.side,
+        client_id=request.client_id,
+        exit_below=request.exit_below,
+        short=request.short,
+        whole=request.whole,
+        order_type=request.order_type,
+        time_in_force=request.time_in_force,
+        limit_price=request.limit_price,
+        stop_price=request.stop_price,
+        limit_bps=request.limit_bps,
+        stop_bps=request.stop_bps,
+    )
+
+
+def _trade(ws: Workspace, request: Request) -> list[TradeResult]:
     """Trade, with the account's lock held and the clock as it is now."""
     ws, earlier = _finish_interrupted(ws)
-    bar = _newest_bar(ws, request.symbol)
     with immediate(ws.db):
         filled = (*earlier, *settle(ws))
-        existing = _existing(ws, request, bar)
-        if existing is not None:
-            return _result(ws, ALREADY, existing=existing, fills=filled)
-        moment = _moment(ws, request, bar)
         book = journal.StoreJournal(ws.db, ws.account, recorded_at=ws.clock.now())
-        decision = _decide(ws, request, moment, book)
-    if decision.placed is None:
-        outcome = HOLD if decision.action == HOLD else decision.action
-        return _result(ws, outcome, decision=decision, fills=filled)
-    if not ws.simulated:
-        return _result(ws, PLACED, decision=decision, fills=filled)
-    clock = _move_clock(ws)
+        done = _decide(ws, request, book)
+    placed = any(decision.placed for decision in done.decisions.values())
+    clock = _move_clock(ws) if placed and ws.simulated else None
     fills = (*filled, *(clock.fills if clock else ()))
-    return _result(ws, PLACED, decision=decision, fills=fills, clock=clock)
+    return _results(ws, request, done, fills=fills, clock=clock)
 
 
-def _rehearse(ws: Workspace, request: Request) -> TradeResult:
-    """Decide as if, in memory; nothing is written."""
-    bar = _newest_bar(ws, request.symbol)
-    existing = _existing(ws, request, bar)
-    if existing is not None:
-        return _result(ws, ALREADY, existing=existing)
-    decision = _decide(ws, request, _moment(ws, request, bar), MemoryJournal())
-    return _result(ws, DRY_RUN, decision=decision)
-
-
-def _result(
+def _results(
     ws: Workspace,
-    outcome: str,
+    request: Request,
+    done: Pass,
     *,
-    decision: Decision | None = None,
-    existing: OrderStatus | None = None,
     fills: tuple[Fill, ...] = (),
     clock: ClockReport | None = None,
-) -> TradeResult:
-    return TradeResult(
-        outcome=outcome,
-        account=ws.account,
-        decision=decision,
-        existing=existing,
-        fills=fills,
-        clock=clock,
-        portfolio=replay(journal.load_entries(ws.db, ws.account)),
-    )
+    dry_run: bool = False,
+) -> list[TradeResult]:
+    portfolio = replay(journal.load_entries(ws.db, ws.account))
+    return [
+        TradeResult(
+            symbol=symbol,
+            outcome=_outcome(done.decisions.get(symbol), dry_run=dry_run),
+            account=ws.account,
+            decision=done.decisions.get(symbol),
+            existing=done.already.get(symbol),
+            fills=fills,
+            clock=clock,
+            portfolio=portfolio,
+        )
+        for symbol in request.symbols
+    ]
 
 
-def _newest_bar(ws: Workspace, symbol: str) -> Moment:
-    """Give the newest completed bar as a moment that brings no actions: they are settled."""
-    bars = bar_store.load_bars(ws.db, ws.source, symbol, DAILY, until=ws.clock.now(), last=1)
-    if not len(bars):
-        raise no_bars(ws, symbol)
-    return moments_of_bars(bars)[0]
+def _outcome(decision: Decision | None, *, dry_run: bool) -> str:
+    if decision is None:
+        return ALREADY
+    if dry_run:
+        return DRY_RUN
+    return PLACED if decision.placed else HOLD if decision.action == HOLD else decision.action
 
 
-def _moment(ws: Workspace, request: Request, bar: Moment) -> Moment:
-    prediction: Prediction | None = None
-    if request.use_model:
-        prediction = predict_symbol(ws, load_model(ws, request.model_id), request.symbol)
-    return Moment(
-        ts=bar.ts,
-        symbol=bar.symbol,
-        ts_open=bar.ts_open,
-        open=bar.open,
-        close=bar.close,
-        volume=bar.volume,
-        prediction=prediction,
-    )
-
-
-def _decide(
-    ws: Workspace, request: Request, moment: Moment, book: journal.StoreJournal | MemoryJournal
-) -> Decision:
-    conditions = Conditions(
-        now=ws.clock.now(),
-        reference_price=moment.close,
-        stale_sessions=stale_sessions(ws, moment.ts),
-        halts=halts(ws),
-    )
-    policy = Policy(
-        account=ws.account,
-        strategy=request.strategy,
-        quantity=request.quantity,
-        side=request.side,
+def _decide(ws: Workspace, request: Request, book: journal.StoreJournal | MemoryJournal) -> Pass:
+    """Decide for every symbol whose newest bar has no order of this identity yet."""
+    speaker = find_speaker(
+        ws,
         use_model=request.use_model,
-        client_id=request.client_id,
+        model_id=request.model_id,
+        rule=request.rule,
+        params=request.params,
     )
-    state = load_state(ws, [request.symbol], now=moment.ts)
-    result = run_session(
-        [moment],
-        state=state,
-        broker=SimulatedBroker(ws.settings.costs(), state.open_orders),
+    policy = policy_of(ws.account, request, speaker)
+    moments, already = [], {}
+    for symbol in request.symbols:
+        bars = bar_store.load_bars(
+            ws.db,
+            ws.source,
+            symbol,
+            DAILY,
+            until=ws.clock.now(),
+            last=lookback_of(speaker, request.sizing),
+        )
+        if not len(bars):
+            raise no_bars(ws, symbol)
+        existing = _existing(ws, policy, symbol, bars.ts_close[-1])
+        if existing is not None:
+            already[symbol] = existing
+            continue
+        if speaker.model is not None and symbol not in speaker.model.card.symbols:
+            ws.say(f"{symbol}: model {speaker.model.card.id} was not trained on it")
+        spoken = said_of(speaker, bars, request.sizing)
+        if spoken.signal is None:
+            raise DataError(
+                f"{speaker.strategy} says nothing of {symbol}: it reads"
+                f" {lookback_of(speaker, None)} bars, there are {len(bars)}",
+                hint="algotrade fetch with an earlier --from",
+            )
+        moments.append(_newest(bars, spoken))
+    if moments:
+        _run(ws, policy, moments, book)
+    return Pass(decisions={made.symbol: made for made in book.decisions}, already=already)
+
+
+def _newest(bars: Bars, spoken: Spoken) -> Moment:
+    """Give the newest bar as a moment without actions or volume: it is settled.
+
+    With its volume, an order that was filled in part would be filled from the same bar again.
+    """
+    return Moment(
+        ts=bars.ts_close[-1],
+        symbol=bars.symbol,
+        ts_open=bars.ts_open[-1],
+        open=bars.open[-1],
+        high=bars.high[-1],
+        low=bars.low[-1],
+        close=bars.close[-1],
+        volume=0,
+        signal=spoken.signal,
+        prediction=spoken.prediction,
+    )
+
+
+def _run(
+    ws: Workspace,
+    policy: Policy,
+    moments: Sequence[Moment],
+    book: journal.StoreJournal | MemoryJournal,
+) -> None:
+    now, outside = ws.clock.now(), halts(ws)
+    behind = {ts: stale_sessions(ws, ts) for ts in {moment.ts for moment in moments}}
+    newest = {moment.symbol: moment.close for moment in moments}
+    run_session(
+        turns_of(moments),
+        state=load_state(ws, known=newest),
+        broker=SimulatedBroker(ws.settings.costs()),
         journal=book,
         decider=Decider(
-            policy=policy, limits=ws.settings.limits(), conditions=lambda _: conditions
+            policy=policy,
+            limits=ws.settings.limits(),
+            conditions=lambda moment: Conditions(now, moment.close, behind[moment.ts], outside),
         ),
     )
-    return result.decisions[0]
 
 
-def _existing(ws: Workspace, request: Request, bar: Moment) -> OrderStatus | None:
+def _existing(ws: Workspace, policy: Policy, symbol: str, bar_ts: int) -> OrderStatus | None:
     """Give the order that this call has already placed on this bar, if it has.
 
     A target order closes the bar: the same call again is a no-op, another size is an error.
     """
     placed = journal.orders_on_bar(
-        ws.db, ws.account, request.strategy, request.symbol, bar.ts, request.client_id
+        ws.db, ws.account, policy.strategy, symbol, bar_ts, policy.client_id
     )
     for status in placed:
-        policy = journal.decision_of(ws.db, status.order.key).body["policy"]
-        if policy["side"] != request.side and not request.client_id:
+        asked = decision_of(ws.db, status.order.key).decision.policy
+        if asked.side != policy.side and not policy.client_id:
             continue
-        if (policy["side"], policy["quantity"]) == (request.side, request.quantity):
+        if asked == policy:
             return status
-        if request.side is None or request.client_id:
+        if policy.side is None or policy.client_id:
             raise InputError(
                 f"this bar is closed by order {status.order.id}, placed with other arguments",
                 hint="add another --client-id for a further order on the same bar",
@@ -204,7 +273,10 @@ def _existing(ws: Workspace, request: Request, bar: Moment) -> OrderStatus | Non
 
 def _finish_interrupted(ws: Workspace) -> tuple[Workspace, tuple[Fill, ...]]:
     """On the sample, make the clock move that an interrupted trade still owes its order."""
-    if not ws.simulated or not journal.open_orders(ws.db, ws.account):
+    if not ws.simulated:
+        return ws, ()
+    waiting = journal.open_orders(ws.db, ws.account)
+    if not any(status.order.placed_at >= ws.clock.now() for status in waiting):
         return ws, ()
     report = _move_clock(ws)
     if report is None:

@@ -1,59 +1,128 @@
-"""Why: the decision behind an order, a hold or a refusal, as it was written down then."""
+"""Why: the decision behind an order, a hold or a refusal, and what would have changed it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from algotrade.domain.symbols import parse_symbol
-from algotrade.errors import InputError
-from algotrade.store import journal
+from algotrade.store import journal, records
+from algotrade.store.past import load_past
+from algotrade.trading.counterfactual import Case, Counterfactual, counterfactuals, outcome
+from algotrade.trading.decision import Moment
 from algotrade.workflows.context import Workspace, account_record
+from algotrade.workflows.find import find_decision
+from algotrade.workflows.rebuild import Rebuilder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from datetime import date
 
+    from algotrade.domain.decisions import Decision
     from algotrade.domain.ledger import Entry
-    from algotrade.store.journal import OrderStatus, StoredDecision
+    from algotrade.store.decisions import StoredDecision
+    from algotrade.store.journal import OrderStatus
+    from algotrade.store.past import PastDecision
+    from algotrade.trading.state import TradingState
+
+
+class Inputs(NamedTuple):
+    """What a decision was made from, by hash; None where it was not kept or there was none.
+
+    bars: of the bars that were read. card: of the model's card, which lists the scorer's bytes.
+    grounds: of policy and limits. ledger_seq: the last ledger entry it saw; head: that one's hash.
+    """
+
+    bars: str | None
+    card: str | None
+    grounds: str | None
+    ledger_seq: int | None
+    head: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhyResult:
-    """A stored decision with what became of its order; `body` is the decision as plain data."""
+    """A stored decision with what became of its order, its inputs, and what would have changed it.
+
+    counterfactuals: the most telling first; none where the decision cannot be made again.
+    """
 
     decision_id: int
-    body: Mapping[str, Any]
+    decision: Decision
     order: OrderStatus | None
     fills: tuple[Entry, ...]
+    inputs: Inputs
+    counterfactuals: tuple[Counterfactual, ...]
 
 
-def why(ws: Workspace, what: str) -> WhyResult:
-    """Explain an order by its id or a prefix of it, else the newest decision on a symbol."""
+def why(
+    ws: Workspace,
+    what: str | None,
+    *,
+    session: date | None = None,
+    decision_id: int | None = None,
+) -> WhyResult:
+    """Explain an order by its id or a prefix of it, else the newest decision on a symbol.
+
+    session: the newest about that session's bar. decision_id: the decision of that number.
+    """
     account_record(ws)
-    if _is_key(what):
-        found = journal.find_orders(ws.db, what.lower())
-        if len(found) > 1:
-            raise InputError(f"more than one order begins with {what}", hint="give more of the id")
-        if found:
-            stored = journal.decision_of(ws.db, found[0].order.key)
-            return _explained(ws, stored, found[0])
-    symbol = parse_symbol(what).symbol
-    newest = journal.last_decision(ws.db, ws.account, symbol)
-    if newest is None:
-        raise InputError(
-            f"account {ws.account} has no order {what!a} and no decision on {symbol}",
-            hint="algotrade trades lists the orders that were filled",
-        )
-    order = journal.find_orders(ws.db, newest.order_key)[0] if newest.order_key else None
-    return _explained(ws, newest, order)
-
-
-def _explained(ws: Workspace, stored: StoredDecision, order: OrderStatus | None) -> WhyResult:
-    fills = journal.fills_of(ws.db, order.order.key) if order else []
+    stored = find_decision(ws, what, session=session, decision_id=decision_id)
+    placed = stored.decision.placed
+    order = journal.find_orders(ws.db, placed.key)[0] if placed else None
+    past = load_past(ws.db, ws.account, only=stored)
+    one = past.decisions[0]
+    case = None
+    if one.seen is not None:
+        case = _case(stored, Rebuilder(ws, past).state_before(one, one.seen))
     return WhyResult(
-        decision_id=stored.decision_id, body=stored.body, order=order, fills=tuple(fills)
+        decision_id=stored.decision_id,
+        decision=stored.decision,
+        order=order,
+        fills=tuple(journal.fills_of(ws.db, placed.key)) if placed else (),
+        inputs=_inputs(ws, stored, one),
+        counterfactuals=_nearest(case, stored.decision),
     )
 
 
-def _is_key(text: str) -> bool:
-    return 4 <= len(text) <= 32 and all(c in "0123456789abcdef" for c in text.lower())
+def _nearest(case: Case | None, stored: Decision) -> tuple[Counterfactual, ...]:
+    """Give none where the same decision does not come out: then `replay` says what differs."""
+    if case is None or outcome(case.decide()) != outcome(stored):
+        return ()
+    return tuple(counterfactuals(case))
+
+
+def _case(stored: StoredDecision, state: TradingState) -> Case | None:
+    decision = stored.decision
+    price = decision.conditions.reference_price
+    if price is None:
+        return None
+    moment = Moment(
+        ts=decision.ts,
+        symbol=decision.symbol,
+        ts_open=decision.ts,
+        open=price,
+        high=price,
+        low=price,
+        close=price,
+        volume=0,
+        signal=decision.signal,
+        prediction=decision.prediction,
+    )
+    return Case(moment, state, decision.policy, decision.limits, decision.conditions)
+
+
+def _inputs(ws: Workspace, stored: StoredDecision, one: PastDecision) -> Inputs:
+    decision = stored.decision
+    bars = decision.signal.bars_hash if decision.signal else ""
+    card = None
+    if decision.prediction is not None:
+        bars = decision.prediction.bars_hash
+        known = {record.model_id: record.card_sha256 for record in records.trainings(ws.db)}
+        card = known.get(decision.prediction.model_id)
+    seq = one.seen.ledger_seq if one.seen else None
+    return Inputs(
+        bars=bars or None,
+        card=card,
+        grounds=one.columns.grounds,
+        ledger_seq=seq,
+        head=journal.entry_hash(ws.db, ws.account, seq) if seq else None,
+    )

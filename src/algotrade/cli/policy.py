@@ -1,0 +1,201 @@
+"""The flags that say how to trade, shared by `trade` and `backtest`, read into what they mean."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from algotrade.domain.decisions import EQUITY, NOTIONAL, PROBABILITY, VOLATILITY, Sizing
+from algotrade.domain.money import MICROS, parse_quantity, parse_usd
+from algotrade.domain.orders import DAY, GTC, LIMIT, MARKET, STOP, STOP_LIMIT, TIMES_IN_FORCE
+from algotrade.errors import InputError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from algotrade.cli.run import Run
+
+_PANEL = "How"
+_SIZES = {
+    "qty": "",
+    "usd": NOTIONAL,
+    "equity": EQUITY,
+    "volatility": VOLATILITY,
+    "probability": PROBABILITY,
+}
+_PERCENT = re.compile(r"([+-]?)([0-9]{1,4}(?:\.[0-9]{1,2})?)%", re.ASCII)
+_PRICE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
+
+
+def _option(name: str, text: str, *more: str) -> Any:  # noqa: ANN401  typer's own option
+    return typer.Option(name, *more, help=text, rich_help_panel=_PANEL)
+
+
+FLAGS: dict[str, Any] = {
+    "qty": Annotated[str | None, _option("--qty", "Shares to hold, or with --side to order.")],
+    "usd": Annotated[str | None, _option("--usd", "Dollars to enter with.")],
+    "equity": Annotated[str | None, _option("--equity", "Part of equity to enter with: 10%.")],
+    "volatility": Annotated[
+        str | None, _option("--volatility", "So much that it moves 15% of equity a year.")
+    ],
+    "probability": Annotated[
+        str | None, _option("--probability", "Up to 10% of equity, by damped p(up).")
+    ],
+    "whole": Annotated[bool, _option("--whole", "Whole shares only.")],
+    "strategy": Annotated[
+        str | None,
+        _option("--strategy", "A rule instead of a model: sma-cross, sma-state, mod:function."),
+    ],
+    "params": Annotated[list[str] | None, _option("--param", "Of the rule: fast=50.", "-p")],
+    "exit_below": Annotated[
+        str | None, _option("--exit-below", "Keep a position until p(up) is at or below this.")
+    ],
+    "short": Annotated[bool, _option("--short", "Sell short while down is said.")],
+    "limit": Annotated[
+        str | None, _option("--limit", "Limit price, or -0.5% off the close (to buy).")
+    ],
+    "stop": Annotated[str | None, _option("--stop", "Stop price, or +1% off the close (to buy).")],
+    "tif": Annotated[str | None, _option("--tif", "gtc, the default, or day: for one session.")],
+}
+
+
+class Asked(NamedTuple):
+    """How to trade, in the fields of a policy."""
+
+    quantity: int
+    sizing: Sizing | None
+    exit_below: float | None
+    order_type: str
+    time_in_force: str
+    limit_price: int | None
+    stop_price: int | None
+    limit_bps: int | None
+    stop_bps: int | None
+    short: bool
+    whole: bool
+    rule: str | None
+    params: tuple[tuple[str, str], ...]
+
+
+def asking(*, size: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Put the flags of FLAGS where a command's function takes `asked`, and read them into it.
+
+    size: the part of equity that is meant where no flag gives the size.
+    """
+
+    def decorator(function: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(function, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for own in signature.parameters.values():
+            parameters += _flag_parameters() if own.name == "asked" else [own]
+
+        @functools.wraps(function)
+        def wrapper(run: Run, **typed: Any) -> None:  # noqa: ANN401  whatever the flags are
+            flags = {name: typed.pop(name) for name in FLAGS}
+            function(run, asked=_read_asked(flags, size), **typed)
+
+        wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorator
+
+
+def _flag_parameters() -> list[inspect.Parameter]:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(
+            name, kind, default=False if told.__origin__ is bool else None, annotation=told
+        )
+        for name, told in FLAGS.items()
+    ]
+
+
+def _read_asked(typed: Mapping[str, Any], default_size: str | None) -> Asked:
+    """Read the flags; exactly one of them gives the size."""
+    sizes = {f"--{name}": typed[name] for name in _SIZES}
+    if default_size is not None and not any(sizes.values()):
+        sizes["--equity"] = default_size
+    quantity, sizing = _read_size(sizes)
+    limit, stop, tif = typed["limit"], typed["stop"], typed["tif"] or GTC
+    if tif not in TIMES_IN_FORCE:
+        raise InputError(f"--tif {shown(tif)} is not a time in force", hint=f"{GTC} or {DAY}")
+    limit_price, limit_bps = _read_price("--limit", limit)
+    stop_price, stop_bps = _read_price("--stop", stop)
+    kinds = {(False, False): MARKET, (True, False): LIMIT, (False, True): STOP}
+    return Asked(
+        quantity=quantity,
+        sizing=sizing,
+        exit_below=_read_probability("--exit-below", typed["exit_below"]),
+        order_type=kinds.get((limit is not None, stop is not None), STOP_LIMIT),
+        time_in_force=tif,
+        limit_price=limit_price,
+        stop_price=stop_price,
+        limit_bps=limit_bps,
+        stop_bps=stop_bps,
+        short=typed["short"],
+        whole=typed["whole"],
+        rule=typed["strategy"],
+        params=_read_params(typed["params"]),
+    )
+
+
+def _read_params(typed: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    """Read key=value pairs; the rule itself checks them."""
+    pairs = []
+    for text in typed or ():
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise InputError(f"-p {shown(text)} is not name=value", hint="-p fast=50")
+        pairs.append((name, value))
+    return tuple(pairs)
+
+
+def _read_percent(flag: str, text: str) -> int:
+    """Read a positive percentage into basis points."""
+    found = _PERCENT.fullmatch(text)
+    bps = int(Decimal(found[2]) * 100) if found else 0
+    if found is None or found[1] or bps == 0:
+        raise InputError(f"{flag} {shown(text)} is not a percentage", hint=f"{flag} 10%")
+    return bps
+
+
+def _read_size(given: Mapping[str, str | None]) -> tuple[int, Sizing | None]:
+    named = [(flag, text) for flag, text in given.items() if text is not None]
+    if len(named) != 1:
+        flags = " and ".join(flag for flag, _ in named)
+        what = f"{flags} contradict each other" if named else "no size is given"
+        raise InputError(what, hint=f"one of {', '.join(given)}")
+    ((flag, text),) = named
+    if flag == "--qty":
+        return parse_quantity(text), None
+    kind = _SIZES[flag.removeprefix("--")]
+    amount = parse_usd(text, field=flag) if kind == NOTIONAL else _read_percent(flag, text)
+    return 0, Sizing(kind, amount)
+
+
+def _read_price(flag: str, text: str | None) -> tuple[int | None, int | None]:
+    """Read a price in micro-dollars, or a distance from the close in bps."""
+    if text is None:
+        return None, None
+    found = _PERCENT.fullmatch(text)
+    if found is not None:
+        bps = int(Decimal(found[2]) * 100)
+        return None, -bps if found[1] == "-" else bps
+    if _PRICE.fullmatch(text) and Decimal(text) > 0:
+        return int(Decimal(text) * MICROS), None
+    raise InputError(
+        f"{flag} {shown(text)} is not a price", hint=f"{flag} 190.50, or a distance: {flag} -0.5%"
+    )
+
+
+def _read_probability(flag: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    if re.fullmatch(r"0?\.[0-9]{1,6}", text, re.ASCII):
+        return float(text)
+    raise InputError(f"{flag} {shown(text)} is not a probability", hint=f"{flag} 0.49")

@@ -1,0 +1,225 @@
+"""Decisions in the store: what each has for itself, and once what many have in common.
+
+A decision's body is a JSON array of its parts in the order of `_PARTS`; policy and limits lie in
+`grounds` under their hash. What is read back equals what was decided, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from algotrade.domain.decisions import ORDER, Decision, Policy, Sizing
+from algotrade.domain.orders import Order
+from algotrade.domain.predictions import Prediction
+from algotrade.domain.risk import Check, Conditions, Limits, RiskVerdict, verdict_of
+from algotrade.domain.signals import DOWN, UP, Signal
+from algotrade.errors import LedgerError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+Grounds: TypeAlias = tuple[Policy, Limits]
+
+_COLUMNS = (
+    "d.decision_id, d.account, d.strategy, d.symbol, d.bar_ts, d.decided_at, d.action, d.code,"
+    " d.reason, d.body, g.body"
+)
+_FROM = " FROM decisions d LEFT JOIN grounds g ON g.hash = d.grounds"
+
+
+class StoredDecision(NamedTuple):
+    """A decision as it was written down, with its number."""
+
+    decision_id: int
+    decision: Decision
+
+
+def save_decision(db: sqlite3.Connection, decision: Decision, known: dict[Grounds, str]) -> None:
+    """Insert one decision, with the last ledger entry, mark and halt that it saw.
+
+    known: remembers the grounds that this journal has stored already.
+    """
+    order, signal, prediction = decision.order, decision.signal, decision.prediction
+    body = (
+        signal,
+        prediction,
+        order,
+        decision.verdict,
+        decision.held,
+        decision.working,
+        decision.equity,
+        decision.conditions,
+    )
+    grounds = (decision.policy, decision.limits)
+    digest = known.get(grounds)
+    if digest is None:
+        digest = known[grounds] = _save_grounds(db, grounds)
+    db.execute(
+        "INSERT INTO decisions (account, strategy, symbol, bar_ts, decided_at, action, reason,"
+        " prediction, p_up, model_id, order_key, body, code, grounds,"
+        " ledger_seq, marks_ts, halt_id)"
+        " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,"
+        " (SELECT coalesce(max(seq), 0) FROM ledger WHERE account = ?1),"
+        " (SELECT coalesce(max(ts), 0) FROM marks WHERE account = ?1),"
+        " (SELECT coalesce(max(halt_id), 0) FROM halts WHERE account = ?1))",
+        (
+            decision.account,
+            decision.strategy,
+            decision.symbol,
+            decision.ts,
+            decision.decided_at,
+            decision.action,
+            decision.reason,
+            prediction.value if prediction else None,
+            signal.p_up if signal else None,
+            (signal.source or None) if signal else None,
+            order.key if order is not None and decision.action == ORDER else None,
+            json.dumps(body, separators=(",", ":"), allow_nan=False),
+            decision.code,
+            digest,
+        ),
+    )
+
+
+def decision_of(db: sqlite3.Connection, order_key: str) -> StoredDecision:
+    """Load the decision that placed an order."""
+    row = db.execute(f"SELECT {_COLUMNS}{_FROM} WHERE d.order_key = ?", (order_key,)).fetchone()
+    if row is None:
+        raise LedgerError(f"order {order_key} has no decision in the store")
+    return _stored(row)
+
+
+def last_decision(
+    db: sqlite3.Connection, account: str, symbol: str, *, after: int = -(2**62), until: int = 2**62
+) -> StoredDecision | None:
+    """Load the newest decision about a symbol, or about its bars in (after, until]."""
+    row = db.execute(
+        f"SELECT {_COLUMNS}{_FROM} WHERE d.account = ? AND d.symbol = ?"
+        " AND d.bar_ts > ? AND d.bar_ts <= ? ORDER BY d.decision_id DESC LIMIT 1",
+        (account, symbol, after, until),
+    ).fetchone()
+    return None if row is None else _stored(row)
+
+
+def numbered_decision(
+    db: sqlite3.Connection, account: str, decision_id: int
+) -> StoredDecision | None:
+    """Load the account's decision of that number, or None."""
+    row = db.execute(
+        f"SELECT {_COLUMNS}{_FROM} WHERE d.account = ? AND d.decision_id = ?",
+        (account, decision_id),
+    ).fetchone()
+    return None if row is None else _stored(row)
+
+
+def load_decisions(db: sqlite3.Connection, account: str) -> Iterator[StoredDecision]:
+    """Give the account's decisions, oldest first."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS}{_FROM} WHERE d.account = ? ORDER BY d.decision_id", (account,)
+    )
+    return map(_stored, rows)
+
+
+def _save_grounds(db: sqlite3.Connection, grounds: Grounds) -> str:
+    import hashlib
+
+    policy, limits = grounds
+    body = json.dumps([policy._asdict(), limits._asdict()], separators=(",", ":"), allow_nan=False)
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    db.execute(
+        "INSERT INTO grounds SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM grounds WHERE hash = ?)",
+        (digest, body, digest),
+    )
+    return digest
+
+
+def _stored(row: tuple[Any, ...]) -> StoredDecision:
+    decision_id, account, strategy, symbol, ts, decided_at, action, code, reason = row[:9]
+    try:
+        parts = _parts(json.loads(row[9]), row[10])
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise LedgerError(
+            f"decision {decision_id} cannot be read: {error}",
+            hint="the file was changed from outside; restore a backup",
+        ) from error
+    decision = Decision(
+        account=account,
+        strategy=strategy,
+        symbol=symbol,
+        ts=ts,
+        decided_at=decided_at,
+        action=action,
+        code=code or "",
+        reason=reason,
+        **parts,
+    )
+    return StoredDecision(decision_id, decision)
+
+
+def _parts(body: Any, grounds: str | None) -> dict[str, Any]:  # noqa: ANN401  JSON
+    if grounds is None:
+        return _first_parts(body)
+    signal, prediction, order, verdict, held, working, equity, conditions = body
+    policy, limits = json.loads(grounds)
+    return {
+        "signal": None if signal is None else Signal(*signal),
+        "prediction": None if prediction is None else _prediction(prediction),
+        "order": None if order is None else Order(*order),
+        "verdict": _verdict(verdict),
+        "held": held,
+        "working": working,
+        "equity": equity,
+        "conditions": _conditions(conditions),
+        "policy": Policy(**policy | {"sizing": policy["sizing"] and Sizing(*policy["sizing"])}),
+        "limits": Limits(**limits),
+    }
+
+
+def _prediction(values: list[Any]) -> Prediction:
+    made = Prediction(*values)
+    return made._replace(
+        features=tuple((name, value) for name, value in made.features),
+        drivers=tuple((name, value) for name, value in made.drivers),
+    )
+
+
+def _verdict(values: list[Any]) -> RiskVerdict:
+    ids, found, limits, *rest = values
+    return RiskVerdict(tuple(ids), tuple(found), tuple(limits), *rest)
+
+
+def _conditions(values: list[Any]) -> Conditions:
+    made = Conditions(*values)
+    return made._replace(halts=tuple(made.halts))
+
+
+def _first_parts(body: dict[str, Any]) -> dict[str, Any]:
+    """Read the body of a decision that was stored whole, before there were grounds."""
+    said, policy = body["prediction"], body["policy"]
+    manual = not policy.pop("use_model")
+    verdict = body["verdict"]
+    checks = tuple(Check(**check) for check in verdict["checks"])
+    signal = None if not manual else Signal("", UP)
+    if said is not None:
+        stance = UP if said["value"] else DOWN
+        signal = Signal(
+            source=said["model_id"],
+            stance=stance,
+            p_up=said["p_up"],
+            threshold=said["threshold"],
+            bars_hash=said["bars_hash"],
+        )
+    return {
+        "signal": signal,
+        "prediction": None if said is None else _prediction(list(said.values())),
+        "order": None if body["order"] is None else Order(**body["order"]),
+        "verdict": verdict_of(checks, verdict["max_quantity"], verdict["halt"]),
+        "held": body["held"],
+        "working": body["working"],
+        "equity": body["equity"],
+        "conditions": _conditions(list(body["conditions"].values())),
+        "policy": Policy(**policy),
+        "limits": Limits(**body["limits"]),
+    }

@@ -1,0 +1,146 @@
+"""Backtests in the store: each run with its whole journal, counted and never rewritten."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from algotrade.domain.ledger import Entry, Mark
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+_COLUMNS = (
+    "run_id, number, sweep, created_at, source, strategy, symbols, from_ts, until_ts, plan_hash,"
+    " bars_hash, halt, spec, report"
+)
+
+
+class RunRecord(NamedTuple):
+    """A run: what was asked (spec), of which bars, and what came of it (report).
+
+    number: in the order of running. sweep: the run_id of the first run of a sweep it belongs to.
+    plan_hash: of everything asked but symbols, span and name; two runs of equal plan on spans that
+    overlap are one trial.
+    """
+
+    run_id: str
+    number: int
+    sweep: str | None
+    created_at: int
+    source: str
+    strategy: str
+    symbols: tuple[str, ...]
+    from_ts: int
+    until_ts: int
+    plan_hash: str
+    bars_hash: str
+    halt: str | None
+    spec: Mapping[str, Any]
+    report: Mapping[str, Any]
+
+
+class RunTrail(NamedTuple):
+    """The journal of a run; decisions as rows in the order of `v_run_decisions`' table."""
+
+    entries: Sequence[Entry]
+    decisions: Sequence[tuple[Any, ...]]
+    marks: Sequence[Mark]
+
+
+def save_run(db: sqlite3.Connection, record: RunRecord, trail: RunTrail) -> RunRecord:
+    """Insert a run inside the caller's transaction; it gets the next number."""
+    (number,) = db.execute("SELECT coalesce(max(number), 0) + 1 FROM runs").fetchone()
+    numbered = record._replace(number=number)
+    row = numbered._replace(
+        symbols=" ".join(record.symbols),  # type: ignore[arg-type]  # as it is stored
+        spec=_dump(record.spec),  # type: ignore[arg-type]
+        report=_dump(record.report),  # type: ignore[arg-type]
+    )
+    db.execute(f"INSERT INTO runs ({_COLUMNS}) VALUES ({','.join('?' * len(row))})", row)
+    name = record.run_id
+    db.executemany(
+        "INSERT INTO run_entries VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        ((name, seq, *entry) for seq, entry in enumerate(trail.entries, 1)),
+    )
+    db.executemany(
+        "INSERT INTO run_decisions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        ((name, seq, *one) for seq, one in enumerate(trail.decisions, 1)),
+    )
+    db.executemany(
+        "INSERT INTO run_marks VALUES (?,?,?,?,?)", ((name, *mark) for mark in trail.marks)
+    )
+    return numbered
+
+
+def find_runs(db: sqlite3.Connection, prefix: str) -> list[RunRecord]:
+    """Load the runs whose id begins with `prefix`, at most two of them."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM runs WHERE run_id >= ? AND run_id < ? ORDER BY run_id LIMIT 2",
+        (prefix, prefix + "~"),
+    )
+    return [_record(row) for row in rows]
+
+
+def list_runs(db: sqlite3.Connection, *, last: int | None = None) -> list[RunRecord]:
+    """Load the runs, newest first, at most the `last` of them."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM runs ORDER BY number DESC LIMIT ?", (-1 if last is None else last,)
+    )
+    return [_record(row) for row in rows]
+
+
+def trials(
+    db: sqlite3.Connection, source: str, symbols: Iterable[str], from_ts: int, until_ts: int
+) -> list[RunRecord]:
+    """Load one run of each plan that was tried on any of these symbols in an overlapping span."""
+    wanted = {*symbols}
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM runs WHERE source = ? AND from_ts <= ? AND until_ts >= ?"
+        " ORDER BY number",
+        (source, until_ts, from_ts),
+    )
+    found: dict[str, RunRecord] = {}
+    for record in map(_record, rows):
+        if wanted & {*record.symbols}:
+            found[record.plan_hash] = record
+    return list(found.values())
+
+
+def run_entries(db: sqlite3.Connection, run_id: str) -> list[Entry]:
+    """Load a run's ledger in order."""
+    rows = db.execute(
+        "SELECT ts, kind, ref, symbol, quantity, price, amount, fee, note FROM run_entries"
+        " WHERE run_id = ? ORDER BY seq",
+        (run_id,),
+    )
+    return [Entry._make(row) for row in rows]
+
+
+def run_marks(db: sqlite3.Connection, run_id: str) -> list[Mark]:
+    """Load a run's valuations in time order."""
+    rows = db.execute(
+        "SELECT ts, cash, value, contributed FROM run_marks WHERE run_id = ? ORDER BY ts", (run_id,)
+    )
+    return [Mark._make(row) for row in rows]
+
+
+def run_decisions(db: sqlite3.Connection, run_id: str) -> Iterator[tuple[Any, ...]]:
+    """Give a run's orders and spans of holds and refusals, in order of time."""
+    return db.execute(
+        "SELECT symbol, from_ts, until_ts, action, code, reason, p_up, source, side, quantity,"
+        " order_key FROM run_decisions WHERE run_id = ? ORDER BY seq",
+        (run_id,),
+    )
+
+
+def _dump(table: Mapping[str, Any]) -> str:
+    return json.dumps(table, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _record(row: tuple[Any, ...]) -> RunRecord:
+    made = RunRecord._make(row)
+    return made._replace(
+        symbols=tuple(row[6].split()), spec=json.loads(row[12]), report=json.loads(row[13])
+    )

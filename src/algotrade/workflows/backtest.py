@@ -1,0 +1,349 @@
+"""Backtest: the live decision over stored history; every run is kept and counted as a trial."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from algotrade import __version__
+from algotrade.domain.decisions import PROBABILITY, VOLATILITY, Policy
+from algotrade.domain.ledger import DEPOSIT, Entry
+from algotrade.domain.risk import Conditions, Limits
+from algotrade.domain.signals import Signals
+from algotrade.errors import DataError, InputError
+from algotrade.store import runs as run_store
+from algotrade.store.database import immediate
+from algotrade.trading.broker import SimulatedBroker
+from algotrade.trading.feed import History, Market
+from algotrade.trading.runs import RunJournal
+from algotrade.trading.session import Decider, run_session
+from algotrade.trading.state import TradingState
+from algotrade.workflows.backtest_report import make_report
+from algotrade.workflows.context import DAILY, Workspace
+from algotrade.workflows.models import no_bars
+from algotrade.workflows.settle import load_history
+from algotrade.workflows.speakers import VOLATILITY_WINDOW, WEIGHT_WINDOW, rule_speaker
+from algotrade.workflows.trade import Request, policy_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from algotrade.domain.costs import CostModel
+    from algotrade.learning.walkforward import Refit
+    from algotrade.workflows.speakers import Speaker
+
+BACKTEST = "backtest"
+EVERY = 21  # sessions between two refits, as in live use
+
+
+class Plan(NamedTuple):
+    """What to run: the request as `trade` would take it, a span, and the world around it.
+
+    from_ts, until_ts: of the bars to decide at, both inclusive; None: as many as there are.
+    limits_name: what the limits were called by. walk_forward: refit every `every` sessions.
+    benchmark: a symbol, `equal` (all of the run's, held from the first bar) or None.
+    """
+
+    request: Request
+    from_ts: int | None
+    until_ts: int | None
+    limits: Limits
+    limits_name: str
+    costs: CostModel
+    cash: int
+    walk_forward: bool = False
+    every: int = EVERY
+    benchmark: str | None = "equal"
+
+
+class Heard(NamedTuple):
+    """Who spoke in a run, and what was said of each symbol's whole history."""
+
+    strategy: str
+    signals: Mapping[str, Signals]
+    refits: tuple[Refit, ...] = ()
+
+
+class Outcome(NamedTuple):
+    """A finished run: its state and journal, and the bars it walked."""
+
+    state: TradingState
+    journal: RunJournal
+    market: Market
+    histories: Sequence[History]
+    costs: CostModel
+
+
+def backtest(
+    ws: Workspace,
+    plan: Plan,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    sweep: str | None = None,
+) -> run_store.RunRecord:
+    """Run one plan over stored bars and keep the run; the same run again is found, not repeated."""
+    histories = [
+        load_history(ws, symbol, until=plan.until_ts) for symbol in sorted(plan.request.symbols)
+    ]
+    for history in histories:
+        if not len(history.bars):
+            raise no_bars(ws, history.bars.symbol)
+    heard = hear(ws, plan, histories, progress)
+    policy = policy_of(BACKTEST, plan.request, _named(heard.strategy))
+    outcome = run(plan, policy, _spoken(histories, heard, plan))
+    return _keep(ws, plan, policy, heard, outcome, sweep)
+
+
+def sweep_plans(plan: Plan) -> list[Plan]:
+    """Give one plan for each point of a grid: parameters with several values, parted by commas."""
+    names = [name for name, _ in plan.request.params]
+    choices = [value.split(",") for _, value in plan.request.params]
+    return [
+        plan._replace(request=plan.request._replace(params=tuple(zip(names, point, strict=True))))
+        for point in product(*choices)
+    ]
+
+
+def sweep(
+    ws: Workspace, plans: Sequence[Plan], *, progress: Callable[[int, int], None]
+) -> list[run_store.RunRecord]:
+    """Run every plan of a grid; each is a trial, and all bear the id of the first."""
+    made: list[run_store.RunRecord] = []
+    for number, plan in enumerate(plans, 1):
+        made.append(backtest(ws, plan, sweep=made[0].run_id if made else None))
+        progress(number, len(plans))
+    return made
+
+
+def run(plan: Plan, policy: Policy, histories: Sequence[History], *, skip: bool = True) -> Outcome:
+    """Walk the histories by the loop, in memory."""
+    market = Market(histories, policy)
+    if not market.times:
+        raise DataError("no bar of any symbol lies in the span", hint="another --from or --to")
+    journal = RunJournal()
+    state = TradingState(account=policy.account)
+    opening = Entry(ts=market.times[0] - 1, kind=DEPOSIT, ref="opening", amount=plan.cash)
+    journal.append(opening)
+    state.book(opening)
+    run_session(
+        market.turns(state, plan.limits, skip=skip),
+        state=state,
+        broker=SimulatedBroker(plan.costs),
+        journal=journal,
+        decider=Decider(
+            policy=policy,
+            limits=plan.limits,
+            conditions=lambda moment: Conditions(moment.ts, moment.close),
+        ),
+    )
+    return Outcome(state, journal, market, histories, plan.costs)
+
+
+def hear(
+    ws: Workspace,
+    plan: Plan,
+    histories: Sequence[History],
+    progress: Callable[[int, int], None] | None = None,
+) -> Heard:
+    """Ask who is to be asked about every bar."""
+    request = plan.request
+    if request.rule is not None:
+        speaker = rule_speaker(request.rule, request.params)
+        said = {one.bars.symbol: _by_rule(speaker, one) for one in histories}
+        return Heard(speaker.strategy, _sized(said, histories, plan))
+    if request.params:
+        raise InputError("-p sets parameters of a --strategy", hint="--strategy sma-state -p ...")
+    if plan.walk_forward:
+        return _heard_walking(ws, plan, histories, progress)
+    return _heard_model(ws, plan, histories)
+
+
+def _by_rule(speaker: Speaker, history: History) -> Signals:
+    if speaker.rule is None:
+        raise InputError("a backtest needs a model or a --strategy")
+    return speaker.rule.history(history.bars)
+
+
+def _heard_model(ws: Workspace, plan: Plan, histories: Sequence[History]) -> Heard:
+    from algotrade.learning.forecast import check_unseen, forecast
+    from algotrade.workflows.models import load_model
+
+    model = load_model(ws, plan.request.model_id)
+    first = min(one.bars.ts_close[0] for one in histories)
+    check_unseen(model.card, first if plan.from_ts is None else plan.from_ts)
+    said = {one.bars.symbol: forecast(model.card, model.scorer, one.bars) for one in histories}
+    return Heard(f"model {model.card.id}", _sized(said, histories, plan))
+
+
+def _heard_walking(
+    ws: Workspace,
+    plan: Plan,
+    histories: Sequence[History],
+    progress: Callable[[int, int], None] | None,
+) -> Heard:
+    from algotrade.learning.features import feature_spec
+    from algotrade.learning.labels import LabelSpec
+    from algotrade.learning.training import Plan as TrainingPlan
+    from algotrade.learning.walkforward import walk_forward_forecast
+
+    settings = ws.settings
+    walked = walk_forward_forecast(
+        [one.bars for one in histories],
+        feature_spec("default"),
+        LabelSpec(horizon=settings.number("train.horizon")),
+        TrainingPlan(model=settings.text("train.model"), threshold=settings.threshold),
+        seed=settings.number("train.seed"),
+        from_ts=plan.from_ts or min(one.bars.ts_close[0] for one in histories),
+        every=plan.every,
+        progress=progress,
+    )
+    name = (
+        f"walk-forward {settings.text('train.model')} horizon"
+        f" {settings.text('train.horizon')} every {plan.every}"
+    )
+    return Heard(name, _sized(walked.signals, histories, plan), walked.refits)
+
+
+def _sized(
+    said: Mapping[str, Signals], histories: Sequence[History], plan: Plan
+) -> dict[str, Signals]:
+    """Add the columns that the sizing reads."""
+    sizing = plan.request.sizing
+    if sizing is None or sizing.kind not in (VOLATILITY, PROBABILITY):
+        return dict(said)
+    from algotrade.learning.sizing import damped_weights, volatilities
+
+    found = {}
+    for history in histories:
+        signals = said[history.bars.symbol]
+        if sizing.kind == VOLATILITY:
+            moves = volatilities(history.bars, window=VOLATILITY_WINDOW)
+            signals = signals._replace(volatilities=moves)
+        elif signals.p_up is None:
+            raise InputError("--probability sizes by p(up), which a rule does not say")
+        else:
+            signals = signals._replace(weights=damped_weights(signals.p_up, window=WEIGHT_WINDOW))
+        found[history.bars.symbol] = signals
+    return found
+
+
+def _spoken(histories: Sequence[History], heard: Heard, plan: Plan) -> list[History]:
+    """Cut the histories to the span, with what is said of each bar; earlier bars only warmed up."""
+    return [
+        _cut(one._replace(signals=heard.signals[one.bars.symbol]), plan.from_ts)
+        for one in histories
+    ]
+
+
+def _cut(history: History, from_ts: int | None) -> History:
+    from bisect import bisect_left
+
+    from algotrade.domain.times import session_day, to_day
+
+    said, bars = history.signals, history.bars
+    first = 0 if from_ts is None else bisect_left(bars.ts_close, from_ts)
+    if said is None or first == 0:
+        return history
+    day = session_day(bars.ts_open[first]) if first < len(bars) else 2**31
+    sources = [(max(0, start - first), name) for start, name in said.sources]
+    later = [pair for number, pair in enumerate(sources) if pair[0] or _is_last(sources, number)]
+    return History(
+        bars=bars.slice(first, len(bars)),
+        signals=Signals(
+            sources=tuple(later),
+            stances=said.stances[first:],
+            p_up=said.p_up[first:] if said.p_up is not None else None,
+            threshold=said.threshold,
+            weights=said.weights[first:] if said.weights is not None else None,
+            volatilities=said.volatilities[first:] if said.volatilities is not None else None,
+        ),
+        splits=[one for one in history.splits if to_day(one.ex_date) >= day],
+        dividends=[one for one in history.dividends if to_day(one.ex_date) >= day],
+    )
+
+
+def _is_last(sources: Sequence[tuple[int, str]], number: int) -> bool:
+    """Tell whether this is the last of the speakers that begin at or before the span."""
+    return all(start for start, _ in sources[number + 1 :])
+
+
+def _named(strategy: str) -> Speaker:
+    from algotrade.workflows.speakers import Speaker
+
+    return Speaker(strategy)
+
+
+def _keep(
+    ws: Workspace,
+    plan: Plan,
+    policy: Policy,
+    heard: Heard,
+    outcome: Outcome,
+    sweep: str | None,
+) -> run_store.RunRecord:
+    spec = _spec(plan, policy, heard)
+    plan_hash = _hash(spec)
+    bars_hash = _hash([one.bars.fingerprint() for one in outcome.histories])
+    times = outcome.market.times
+    run_id = "b-" + _hash([plan_hash, bars_hash, times[0], times[-1], plan.benchmark])[:12]
+    with immediate(ws.db):
+        known = run_store.find_runs(ws.db, run_id)
+        if known:
+            return known[0]
+        symbols = tuple(one.bars.symbol for one in outcome.histories)
+        others = [
+            one
+            for one in run_store.trials(ws.db, ws.source, symbols, times[0], times[-1])
+            if one.plan_hash != plan_hash
+        ]
+        decisions = outcome.journal.finish(outcome.market.last_decided())
+        report = make_report(ws, plan.benchmark, outcome, decisions, others)
+        report["refits"] = [list(refit) for refit in heard.refits]
+        halts = outcome.journal.halts
+        return run_store.save_run(
+            ws.db,
+            run_store.RunRecord(
+                run_id=run_id,
+                number=0,
+                sweep=sweep,
+                created_at=ws.clock.now(),
+                source=ws.source,
+                strategy=heard.strategy,
+                symbols=symbols,
+                from_ts=times[0],
+                until_ts=times[-1],
+                plan_hash=plan_hash,
+                bars_hash=bars_hash,
+                halt=halts[0][1] if halts else None,
+                spec=spec,
+                report=report,
+            ),
+            run_store.RunTrail(outcome.journal.entries, decisions, outcome.journal.marks),
+        )
+
+
+def _spec(plan: Plan, policy: Policy, heard: Heard) -> dict[str, Any]:
+    """Write down everything that the outcome depends on but the bars; the same text, same plan."""
+    return {
+        "version": __version__,
+        "strategy": heard.strategy,
+        "sources": [] if heard.refits else _sources(heard),
+        "policy": policy._asdict(),
+        "limits": plan.limits._asdict(),
+        "limits_name": plan.limits_name,
+        "costs": plan.costs._asdict(),
+        "cash": plan.cash,
+        "timeframe": DAILY,
+        "walk_forward": plan.walk_forward,
+    }
+
+
+def _sources(heard: Heard) -> list[str]:
+    return sorted({name for one in heard.signals.values() for _, name in one.sources})
+
+
+def _hash(content: Any) -> str:  # noqa: ANN401  JSON
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,180 @@
+"""Speakers: who says up or down to a trade: a model, a rule, or the person at the keyboard."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from typing import TYPE_CHECKING, NamedTuple
+
+from algotrade.domain.decisions import PROBABILITY, VOLATILITY
+from algotrade.domain.signals import DOWN, NONE, PPM, UP, Signal
+from algotrade.errors import DataError, InputError, shown
+from algotrade.store import bars as bar_store
+from algotrade.workflows.context import DAILY, Workspace
+from algotrade.workflows.models import Model, load_model, no_bars
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from algotrade.bars import Bars
+    from algotrade.domain.decisions import Sizing
+    from algotrade.domain.predictions import Prediction
+    from algotrade.trading.strategies import Strategy
+
+MODEL = "model"
+MANUAL = "manual"
+VOLATILITY_WINDOW = 20  # sessions whose returns the volatility of a position is measured by
+WEIGHT_WINDOW = 20  # predictions that a damped weight is made of
+
+
+class Speaker(NamedTuple):
+    """One of model and rule, or neither: then a person asks, and up is taken as said.
+
+    strategy: the name that the identity of its orders carries; the same after code has changed.
+    """
+
+    strategy: str
+    model: Model | None = None
+    rule: Strategy | None = None
+
+
+class Spoken(NamedTuple):
+    """What was said of a bar, and a model's reasons."""
+
+    signal: Signal | None
+    prediction: Prediction | None = None
+
+
+def find_speaker(
+    ws: Workspace,
+    *,
+    use_model: bool,
+    model_id: str | None,
+    rule: str | None,
+    params: Sequence[tuple[str, str]] = (),
+) -> Speaker:
+    """Give the speaker that flags ask for."""
+    if rule is not None:
+        if model_id is not None:
+            raise InputError("--strategy and --model contradict each other", hint="give one")
+        return rule_speaker(rule, params)
+    if params:
+        raise InputError("-p sets parameters of a --strategy", hint="--strategy sma-state -p ...")
+    if not use_model:
+        return Speaker(MANUAL)
+    return Speaker(MODEL, model=load_model(ws, model_id))
+
+
+def rule_speaker(rule: str, params: Sequence[tuple[str, str]]) -> Speaker:
+    """Give a rule strategy as a speaker."""
+    from algotrade.trading.strategies import load_strategy
+
+    names = [name for name, _ in params]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"-p {shown(twice)} is given twice", hint="once; a sweep: -p fast=10,20")
+    strategy = load_strategy(rule, dict(params))
+    return Speaker(strategy.source.rpartition(" @")[0] or strategy.source, rule=strategy)
+
+
+def lookback_of(speaker: Speaker, sizing: Sizing | None) -> int:
+    """Give the number of bars that one decision may read."""
+    needed = 1
+    if speaker.model is not None:
+        needed = speaker.model.card.lookback
+    elif speaker.rule is not None:
+        needed = speaker.rule.lookback
+    if sizing is not None and sizing.kind == PROBABILITY:
+        needed += WEIGHT_WINDOW - 1
+    if sizing is not None and sizing.kind == VOLATILITY:
+        needed = max(needed, VOLATILITY_WINDOW + 1)
+    return needed
+
+
+def listen(
+    ws: Workspace,
+    speaker: Speaker,
+    symbol: str,
+    *,
+    until: int,
+    known_at: int | None = None,
+    sizing: Sizing | None = None,
+) -> Spoken:
+    """Hear what is said of the newest bar up to `until`, from as many bars as it takes.
+
+    known_at: as the bars were known then.
+    """
+    bars = bar_store.load_bars(
+        ws.db,
+        ws.source,
+        symbol,
+        DAILY,
+        until=until,
+        known_at=known_at,
+        last=lookback_of(speaker, sizing),
+    )
+    if not len(bars):
+        raise no_bars(ws, symbol)
+    return said_of(speaker, bars, sizing)
+
+
+def said_of(speaker: Speaker, bars: Bars, sizing: Sizing | None = None) -> Spoken:
+    """Hear what is said of the last of these bars."""
+    volatility = _volatility(bars) if sizing is not None and sizing.kind == VOLATILITY else None
+    if speaker.model is not None:
+        return _said_by_model(speaker.model, bars, sizing, volatility)
+    if speaker.rule is None:
+        return Spoken(Signal("", UP, volatility=volatility))
+    stance = speaker.rule.stance(bars)
+    if stance == NONE:
+        return Spoken(None)
+    read = bars.slice(max(0, len(bars) - speaker.rule.lookback), len(bars))
+    source, digest = speaker.rule.source, read.fingerprint()
+    return Spoken(Signal(source, stance, volatility=volatility, bars_hash=digest))
+
+
+def _said_by_model(
+    model: Model, bars: Bars, sizing: Sizing | None, volatility: int | None
+) -> Spoken:
+    from algotrade.learning.predictor import predict_row
+
+    prediction = predict_row(model.card, model.scorer, bars)
+    signal = Signal(
+        source=prediction.model_id,
+        stance=UP if prediction.value == 1 else DOWN,
+        p_up=prediction.p_up,
+        threshold=prediction.threshold,
+        weight=_weight(model, bars) if sizing and sizing.kind == PROBABILITY else PPM,
+        volatility=volatility,
+        bars_hash=prediction.bars_hash,
+    )
+    return Spoken(signal, prediction)
+
+
+def _volatility(bars: Bars) -> int | None:
+    from algotrade.learning.sizing import UNKNOWN, volatilities
+
+    found = volatilities(bars, window=VOLATILITY_WINDOW)[-1]
+    return None if found == UNKNOWN else found
+
+
+def _weight(model: Model, bars: Bars) -> int:
+    """Damp the newest prediction by those of the bars before it."""
+    from algotrade.learning.sizing import damped_weights
+
+    return damped_weights(_probabilities(model, bars), window=WEIGHT_WINDOW)[-1]
+
+
+def _probabilities(model: Model, bars: Bars) -> array[float]:
+    from algotrade.learning.predictor import predict_row
+
+    lookback = model.card.lookback
+    first = max(lookback, len(bars) - WEIGHT_WINDOW + 1)
+    found = array("d")
+    for stop in range(first, len(bars) + 1):
+        window = bars.slice(stop - lookback, stop)
+        try:
+            found.append(predict_row(model.card, model.scorer, window).p_up)
+        except DataError:  # a feature of that bar is not a number: nothing was said of it
+            found.append(math.nan)
+    return found
