@@ -28,7 +28,7 @@ from algotrade.domain.times import DAY as ONE_DAY
 from algotrade.domain.times import HOUR, MINUTE, to_date
 from algotrade.trading.broker import SimulatedBroker
 from algotrade.trading.feed import History, Market
-from algotrade.trading.session import Decider, SessionResult, run_session
+from algotrade.trading.session import Decider, SessionResult, Turn, run_session
 from algotrade.trading.state import TradingState, opening_state
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from algotrade.domain.ledger import Mark, Stretch
     from algotrade.domain.orders import Order
     from algotrade.trading.decision import Moment
-    from algotrade.trading.session import Journal, Turn
+    from algotrade.trading.ports import Journal
 
 DOLLAR = 1_000_000
 SHARE = 1_000_000_000

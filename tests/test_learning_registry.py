@@ -111,6 +111,54 @@ def test_a_folder_that_others_can_write_or_that_is_a_link_is_refused(saved: Save
         load_all(saved)
 
 
+def test_models_that_everybody_can_rename_are_refused(saved: SavedModel) -> None:
+    models = saved.path.parent
+    models.chmod(0o777)
+    with pytest.raises(ModelError, match="can be written by everybody") as caught:
+        load_all(saved)
+    assert caught.value.hint == f"chmod o-w {models}"
+    for harmless in (0o1777, 0o775, 0o700):
+        models.chmod(harmless)
+        load_all(saved)
+
+
+def test_what_belongs_to_somebody_else_is_refused(
+    saved: SavedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = saved.path.stat().st_uid
+    monkeypatch.setattr("os.geteuid", lambda: owner + 1)
+    if owner == 0:  # what root owns is not in question
+        load_all(saved)
+        os.chown(saved.path / FILES[1], 4321, -1)
+        owner = 4321
+    with pytest.raises(ModelError, match=f"belongs to user {owner}") as caught:
+        load_all(saved)
+    assert "chown" in str(caught.value.hint)
+
+
+def test_other_files_in_the_folder_are_not_looked_at(saved: SavedModel) -> None:
+    (saved.path / "estimator.pkl").write_bytes(b"\x00")
+    (saved.path / "notes.txt").symlink_to("/dev/zero")
+    load_all(saved)
+
+
+def test_a_huge_file_is_not_read(saved: SavedModel) -> None:
+    for name in FILES:
+        whole = (saved.path / name).read_bytes()
+        os.truncate(saved.path / name, 2**40)  # sparse
+        with pytest.raises(ModelError, match="larger than it was"):
+            load_all(saved)
+        (saved.path / name).write_bytes(whole)
+
+
+def test_card_and_scorer_must_speak_of_the_same_kind(tmp_path: Path) -> None:
+    made = trained("logit")
+    saved = save_model(tmp_path, replace(made, card=replace(made.card, scorer="forest")))
+    card = load_card(tmp_path, saved.model_id, saved.card_sha256)
+    with pytest.raises(ModelError, match="its scorer is linear, not 'forest'"):
+        load_scorer(tmp_path, card)
+
+
 @pytest.mark.parametrize("name", ["", "..", "rf-../../../../x", "rf-0123456789AB", "/etc/passwd"])
 def test_an_odd_model_id_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelError, match="is not a model id"):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-MODELS = ("rf", "logit")
+MODELS = ("rf", "logit", "hgb", "blend")
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -109,7 +109,10 @@ def test_what_cannot_be_trained_is_refused() -> None:
     data = market(edge=0)
     with pytest.raises(InputError, match="model 'xgb' is unknown") as caught:
         train(data, Plan(model="xgb"), seed=1, now=5)
-    assert caught.value.hint == "one of auto, rf, logit"
+    assert caught.value.hint == (
+        "one of auto, rf, logit, hgb, blend,"
+        " or an import path such as sklearn.ensemble:ExtraTreesClassifier"
+    )
     with pytest.raises(InputError, match="no parameter 'depth'"):
         model_params("rf", {"depth": 3}, 1000)
     with pytest.raises(DataError, match="labels are 1: nothing to learn"):
@@ -158,7 +161,8 @@ def test_symbols_that_move_together_are_not_counted_as_evidence() -> None:
         (lambda card: card.update(names="abc"), "field names"),
         (lambda card: card.update(metrics=[]), "field metrics"),
         (lambda card: card.update(kind=1), "field kind"),
-        (lambda card: card.update(format=2), "unknown format"),
+        (lambda card: card.update(train_end=10**400, threshold=10**400), "field threshold"),
+        (lambda card: card.update(format=1), "unknown format"),
         (lambda card: card["folds"][0].pop("test_rows"), "missing or unknown"),
     ],
 )

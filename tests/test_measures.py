@@ -235,7 +235,6 @@ def test_goog_measured_by_other_libraries() -> None:
     assert found.expected_shortfall == near(-0.04808917896331292)
     assert found.psr == near(0.995557, abs=1e-6)
     assert found.moments == near((0.7498556704031386, 11.954608628792025))
-    assert found.regression == near((0.28011863574487694, 0.5538637, 2.60588291), rel=1e-7)
     fall = found.drawdown
     assert fall is not None
     assert fall.depth == near(-0.6529475997249894)
@@ -270,9 +269,8 @@ def test_performance_collects_what_it_is_given_the_data_for() -> None:
     assert rich.excess == near(sum(beyond) / 4 * 12)
     assert rich.excess_psr == near(measures.psr_of(beyond))
     assert rich.turnover == measures.turnover([55, 44, -99], equity, 12)
-    assert rich.regression == measures.alpha_beta(gains, steps, 12)
     assert rich.sharpe_interval == measures.sharpe_interval(gains, 12)
-    extra = ("turnover", "exposure", "benchmark_return", "regression", "excess", "excess_psr")
+    extra = ("turnover", "exposure", "benchmark_return", "excess", "excess_psr")
     for name in Performance._fields:
         assert getattr(alone, name) == (None if name in extra else getattr(rich, name))
 
@@ -282,7 +280,7 @@ def test_performance_of_nothing_is_none_and_no_exception(equity: list[float]) ->
     found = measures.performance(
         equity, periods_per_year=252, benchmark=equity, invested=equity, traded=[]
     )
-    undefined = ("sharpe", "sharpe_interval", "psr", "sortino", "moments", "regression")
+    undefined = ("sharpe", "sharpe_interval", "psr", "sortino", "moments")
     assert {getattr(found, name) for name in undefined} == {None}
 
 

@@ -89,7 +89,6 @@ class Performance(NamedTuple):
     turnover: float | None = None
     exposure: Exposure | None = None
     benchmark_return: float | None = None
-    regression: Regression | None = None
     excess: float | None = None
     excess_psr: float | None = None
 
@@ -132,7 +131,6 @@ def performance(
         turnover=None if traded is None else turnover(traded, equity, periods_per_year),
         exposure=exposed,
         benchmark_return=None if benchmark is None else total_return(benchmark),
-        regression=None if own is None or not base else alpha_beta(own, base, periods_per_year),
         excess=mean(beyond) * periods_per_year if beyond else None,
         excess_psr=psr_of(beyond),
     )

@@ -165,6 +165,12 @@ def test_an_order_over_the_limit_is_refused_with_the_size_that_would_pass(sample
     assert cli(*big, largest, home=sample).code == 0
 
 
+def proposed(side: str, quantity: int) -> dict[str, object]:
+    """Give a proposed market order as `trade --json` tells it."""
+    prices = {"limit_price": None, "stop_price": None}
+    return {"Side": side, "Quantity": quantity, "type": "market", **prices}
+
+
 def test_the_size_that_would_pass_counts_what_is_held(traded: Path) -> None:
     hold = ("trade", "--symbol", "AAPL", "--no-model", "--dry-run", "--qty")
     refused = cli(*hold, "400", home=traded)
@@ -173,14 +179,14 @@ def test_the_size_that_would_pass_counts_what_is_held(traded: Path) -> None:
     assert largest > 10
     assert cli(*hold, str(largest + 1), home=traded).code == 3
     [row] = cli(*hold, str(largest), "--json", home=traded).well().data
-    assert row["proposed"] == {"Side": "buy", "Quantity": largest - 10}
+    assert row["proposed"] == proposed("buy", largest - 10)
 
 
 def test_a_dry_run_writes_nothing(sample: Path) -> None:
     before = contents(sample)
     ran = cli(*TRADE, "--dry-run", "--json", home=sample).well()
     assert ran.data[0]["outcome"] == "dry run"
-    assert ran.data[0]["proposed"] == {"Side": "buy", "Quantity": 10}
+    assert ran.data[0]["proposed"] == proposed("buy", 10)
     assert contents(sample) == before
     assert cli(*TRADE, "--json", home=sample).well().data[0]["outcome"] == "placed"
 
@@ -212,3 +218,91 @@ def test_a_month_of_one_shot_trades(sample: Path) -> None:
     ]
     explained = sum(round(value * 1e6) for value in gained[:4]) - round(gained[4] * 1e6)
     assert explained == round(account["TotalValue"] * 1e6)
+
+
+WIDE = {
+    "ALGOTRADE_CASH_USD": "1000000",
+    "ALGOTRADE_RISK__MAX_ORDER_USD": "1000000",
+    "ALGOTRADE_RISK__MAX_ORDER_PCT": "100",
+    "ALGOTRADE_RISK__MAX_POSITION_PCT": "100",
+    "ALGOTRADE_RISK__MAX_GROSS_PCT": "200",
+}
+
+
+def test_an_order_of_more_than_a_bar_holds_is_filled_bar_by_bar(tmp_path: Path) -> None:
+    """GOOG trades some 2 million shares a day; here orders may take a ten thousandth of them."""
+    home, env = tmp_path / "home", {**WIDE, "ALGOTRADE_COSTS__VOLUME_CAP_PCT": "0.01"}
+    cli("fetch", "GOOG", home=home, env=env).well()
+    hold = ("trade", "-s", "GOOG", "--qty", "400", "--no-model", "--json")
+    [placed] = cli(*hold, home=home, env=env).well().data
+    taken: list[int] = []
+    for _ in range(9):
+        day = cli("clock", "--json", home=home, env=env).well().data["session"]
+        volumes = dict(query(home, "SELECT substr(closed_at, 1, 10), volume FROM v_bars"))
+        taken.append(min(400 - sum(taken), int(volumes[day] / 10_000)))
+        fills = cli("trades", "--json", home=home, env=env).well().data
+        assert [row["Quantity"] for row in fills] == taken
+        assert {row["ID"] for row in fills} == {placed["ID"]}
+        account = cli("portfolio", "--json", home=home, env=env).well().data
+        balanced(account)
+        if sum(taken) == 400:
+            break
+        [waiting] = account["waiting"]
+        assert waiting["ID"] == placed["ID"]
+        # the same bar, looked at once more by another trade, gives no more than it gave
+        [again] = cli(*hold, home=home, env=env).well().data
+        assert (again["outcome"], again["ID"]) == ("hold", None)
+        assert cli("trades", "--json", home=home, env=env).well().data == fills
+        cli("clock", "next", home=home, env=env).well()
+    assert len(taken) > 1
+    assert sum(taken) == 400
+    assert account["waiting"] == []
+    assert account["fees"] == pytest.approx(2.0, abs=1e-9)  # 400 at half a cent, the minimum once
+
+
+def test_several_symbols_are_traded_in_one_pass(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    cli("fetch", "AAPL,IBM,MSFT", home=home).well()
+    both = ("trade", "-s", "AAPL", "-s", "MSFT,IBM", "--no-model", "--qty", "3", "--json")
+    rows = cli(*both, home=home).well().data
+    assert [row["Symbol"] for row in rows] == ["AAPL", "MSFT", "IBM"]
+    assert [row["outcome"] for row in rows] == ["placed"] * 3
+    assert len({row["ID"] for row in rows}) == 3
+    assert all(row["filled"] for row in rows)
+    held = cli("portfolio", "--json", home=home).well().data["Holdings"]
+    assert held == {"AAPL": 3, "IBM": 3, "MSFT": 3}
+    # one session later: one clock step for the pass, not one for each order
+    [again] = {row["outcome"] for row in cli(*both, home=home).well().data}
+    assert again == "hold"
+    # one is refused, the others hold; the exit code is the worst of the three
+    before = contents(home)
+    cli(*both[:-3], "--qty", "4", "--dry-run", home=home).well()
+    refused = cli(*both[:-3], "--qty", "30", "--dry-run", "--json", home=home)
+    assert refused.code == 3
+    outcomes = {row["Symbol"]: row["action"] for row in refused.envelope["data"]}
+    assert outcomes == {"AAPL": "refused", "IBM": "order", "MSFT": "order"}
+    assert contents(home) == before
+
+
+def test_short_selling_is_refused_unless_it_is_switched_on(sample: Path) -> None:
+    sell = ("trade", "-s", "AAPL", "--no-model", "--side", "sell", "--qty", "2")
+    refused = cli(*sell, home=sample)
+    assert refused.code == 3
+    assert "R13 sold short" in refused.err
+    env = {"ALGOTRADE_RISK__SHORT": "on"}
+    [row] = cli(*sell, "--json", home=sample, env=env).well().data
+    assert row["filled"]
+    account = cli("portfolio", "--json", home=sample, env=env).well().data
+    assert account["Holdings"] == {"AAPL": -2}
+    checks = cli("risk", "--json", home=sample, env=env).well().data["checks"]
+    [short] = [check for check in checks if check["id"] == "R13"]
+    assert (short["status"], short["value"]) == ("n/a", None)
+    for command in (("risk",), ("why", "AAPL"), ("portfolio",)):
+        cli(*command, "--format", "table", home=sample, env=env).well()
+    # what would pass is told of a short sale, too
+    large = cli(*sell[:-1], "400", "--client-id", "x", home=sample, env=env)
+    told = "the largest order that would pass: --qty "
+    largest = int(next(line for line in large.err.splitlines() if told in line).split(told)[1])
+    assert largest > 2
+    again = (*sell[:-1], str(largest), "--client-id", "x", "--dry-run")
+    cli(*again, home=sample, env=env).well()

@@ -135,7 +135,7 @@ def test_a_position_held_over_a_split(fetched: Path, tmp_path: Path) -> None:
     assert cli("clock", "--json", home=home).well().data["session"] == "2005-02-24"
 
     with workspace(home) as ws:
-        result = trade(ws, Request(symbol="AAPL", quantity=10 * NANOS, use_model=False))
+        [result] = trade(ws, Request(symbols=("AAPL",), quantity=10 * NANOS, use_model=False))
     [fill] = result.fills
     opened = whole.open[start + 1]
     assert fill.price == -(-opened * 10_005 // 10_000)

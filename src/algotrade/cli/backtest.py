@@ -100,6 +100,9 @@ def _plan(
     last = None if world.end is None else parse_date(world.end, field="--to")
     if first is not None and last is not None and first > last:
         raise InputError(f"--from {first} lies after --to {last}", hint="the earlier date first")
+    opening = run.settings.number("cash_usd")
+    if opening == 0:
+        raise InputError("nothing can be bought without cash", hint="--cash 100000")
     return Plan(
         request=Request(
             symbols=tuple(symbols or stored_symbols(ws)), model_id=model, **asked._asdict()
@@ -109,7 +112,7 @@ def _plan(
         limits=read_limits(run.settings, world.limits),
         limits_name=world.limits,
         costs=run.settings.costs(),
-        cash=run.settings.number("cash_usd"),
+        cash=opening,
         walk_forward=world.walk_forward,
         every=world.every,
         benchmark=_read_benchmark(run, world.benchmark),
@@ -123,14 +126,8 @@ def _run_view(run: Run, ws: Workspace, plan: Plan) -> View:
     plans = sweep_plans(plan)
     with _progress(run, "backtest") as progress:
         if len(plans) == 1:
-            return _one_view(ws, backtest(ws, plan, progress=progress))
+            return run_view(*backtest(ws, plan, progress=progress))
         return _sweep_view(ws, sweep(ws, plans, progress=progress))
-
-
-def _one_view(ws: Workspace, record: RunRecord) -> View:
-    from algotrade.workflows.runs import run_trail
-
-    return run_view(record, run_trail(ws, record).marks)
 
 
 def run_view(record: RunRecord, marks: Sequence[Mark]) -> View:
@@ -148,7 +145,7 @@ def run_view(record: RunRecord, marks: Sequence[Mark]) -> View:
     return View(
         schema="algotrade.backtest/1",
         data={**row, "figures": dict(record.report["figures"]), "spec": dict(record.spec)},
-        rows=[{**row, **record.report["figures"]}],
+        rows=[figured_row(record)],
         above=[*_head(record), "", *chart, "", *figure_lines(record)],
         story=True,
     )
@@ -258,7 +255,8 @@ RUN_COLUMNS = (
 
 def figured_row(record: RunRecord) -> dict[str, Any]:
     """Give a run with its figures as one flat row."""
-    return {**run_row(record), **record.report["figures"]}
+    row = run_row(record)
+    return {**row, **record.report["figures"], **row}  # `symbols` names them, here, too
 
 
 def _sweep_view(ws: Workspace, made: Sequence[RunRecord]) -> View:

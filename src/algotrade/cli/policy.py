@@ -90,9 +90,11 @@ def asking(*, size: str | None = None) -> Callable[[Callable[..., None]], Callab
 
     def decorator(function: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(function, eval_str=True)
-        parameters: list[inspect.Parameter] = []
-        for own in signature.parameters.values():
-            parameters += _flag_parameters() if own.name == "asked" else [own]
+        first, *others = signature.parameters.values()
+        parameters = [first]
+        for own in others:
+            named = own.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            parameters += _flag_parameters() if own.name == "asked" else [named]
 
         @functools.wraps(function)
         def wrapper(run: Run, **typed: Any) -> None:  # noqa: ANN401  whatever the flags are
@@ -118,7 +120,7 @@ def _flag_parameters() -> list[inspect.Parameter]:
 def _read_asked(typed: Mapping[str, Any], default_size: str | None) -> Asked:
     """Read the flags; exactly one of them gives the size."""
     sizes = {f"--{name}": typed[name] for name in _SIZES}
-    if default_size is not None and not any(sizes.values()):
+    if default_size is not None and all(typed is None for typed in sizes.values()):
         sizes["--equity"] = default_size
     quantity, sizing = _read_size(sizes)
     limit, stop, tif = typed["limit"], typed["stop"], typed["tif"] or GTC

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     Metrics: TypeAlias = dict[str, float | int | None]
-    Params: TypeAlias = dict[str, float | int | str | None]
+    Params: TypeAlias = dict[str, float | int | str | None]  # a bool is an int, too
 
-CARD_FORMAT = 1
+CARD_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +46,13 @@ class ModelCard:
 
     created, first_ts, last_ts, train_end: microseconds UTC; train_end is the end of the newest
     label the model has seen, so a decision before it is not out of sample.
+    kind: a name such as rf, or an estimator's import path. scorer: the kind of its scorer;
+    `estimator` means that it has no plain arrays and its pickle is asked.
     """
 
     id: str
     kind: str
+    scorer: str
     created: int
     versions: dict[str, str]
     source: str
@@ -86,15 +89,15 @@ class ModelCard:
         raise ModelError(f"model {self.id}: the card does not list {name}")
 
 
-def with_id(card: ModelCard, scorer: bytes) -> ModelCard:
-    """Name a model by its content: kind and 12 hex digits over the card and the scorer.
+def with_id(card: ModelCard, scorer: bytes, *, prefix: str) -> ModelCard:
+    """Name a model by its content: prefix and 12 hex digits over the card and the scorer.
 
     When it was made does not count, nor do the estimator's bytes: pickles of equal models may
     differ, the scorer's plain arrays do not.
     """
     content = replace(card, id="", created=0, files=()).to_json()
     digest = hashlib.sha256(content + hashlib.sha256(scorer).digest()).hexdigest()
-    return replace(card, id=f"{card.kind}-{digest[:12]}")
+    return replace(card, id=f"{prefix}-{digest[:12]}")
 
 
 def from_json(data: bytes) -> ModelCard:
@@ -146,7 +149,7 @@ def _record(kind: Callable[..., Any], readers: dict[str, Reader], values: object
     for name, reader in readers.items():
         try:
             read[name] = reader(values[name])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model card: field {name}: {error}") from None
     return kind(**read)
 
@@ -174,7 +177,7 @@ def _score(value: object) -> float | None:
 
 
 def _param(value: object) -> float | str | None:
-    return value if isinstance(value, str) else _score(value)
+    return value if isinstance(value, (str, bool)) else _score(value)
 
 
 def _many(reader: Reader) -> Reader:
@@ -208,7 +211,7 @@ if TYPE_CHECKING:
 
 _CARD: dict[str, Reader] = {
     **dict.fromkeys(
-        ("id", "kind", "source", "timeframe", "fingerprint", "preset", "verdict"), _text
+        ("id", "kind", "scorer", "source", "timeframe", "fingerprint", "preset", "verdict"), _text
     ),
     **dict.fromkeys(
         (

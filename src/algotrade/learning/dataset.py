@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from algotrade.errors import DataError
@@ -28,7 +28,8 @@ class Dataset:
     """Labelled rows in order of (decision time, symbol); n rows, k features.
 
     x: (n, k) float64, finite. y: (n,) int8, 0 or 1. ts: (n,) decision time (ts_close).
-    label_end: (n,) when the label is known. symbol: (n,) index into `symbols`.
+    label_end: (n,) when the label is known. change: (n,) simple return from entry to exit.
+    symbol: (n,) index into `symbols`.
     rules: (n, 3) SMA_50, SMA_200 (dollars) and the last return, for baselines.
     dropped: bars without a full look-back, a finite row or a known label.
     first_ts, last_ts: ts_close of the first and the last bar read.
@@ -38,6 +39,7 @@ class Dataset:
     y: NDArray[np.int8]
     ts: NDArray[np.int64]
     label_end: NDArray[np.int64]
+    change: NDArray[np.float64]
     symbol: NDArray[np.int64]
     rules: NDArray[np.float64]
     dropped: int
@@ -68,7 +70,7 @@ def build_dataset(
     ordered = sorted(bars, key=lambda one: one.symbol)
     _check_alike(ordered)
     parts = [_rows(one, features, chosen, index) for index, one in enumerate(ordered)]
-    matrix, y, ts, label_end, symbol = (
+    matrix, y, ts, label_end, change, symbol = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
     total = sum(len(one) for one in ordered)
@@ -80,6 +82,7 @@ def build_dataset(
         y=y[order],
         ts=ts[order],
         label_end=label_end[order],
+        change=change[order],
         symbol=symbol[order],
         rules=matrix[order, width:],
         dropped=total - len(y),
@@ -97,19 +100,16 @@ def build_dataset(
 def _rows(
     bars: Bars, features: FeatureSpec, labels: LabelSpec, index: int
 ) -> tuple[NDArray[Any], ...]:
-    """Give the complete rows of one symbol: matrix (with rules), y, ts, label_end, symbol."""
+    """Give one symbol's complete rows: matrix (with rules), y, ts, label_end, change, symbol."""
     import numpy as np
 
-    wide = FeatureSpec(
-        preset=features.preset,
-        names=(*features.names, *BASELINE_COLUMNS),
-        lookback=features.lookback,
-    )
+    wide = replace(features, names=(*features.names, *BASELINE_COLUMNS))
     matrix = compute_features(bars, wide)
     label = compute_labels(bars, labels)
     keep = np.isfinite(matrix).all(axis=1) & (label.y != UNKNOWN)
     ts, symbol = bars.numpy("ts_close"), np.full(int(keep.sum()), index, np.int64)
-    return matrix[keep], label.y[keep], ts[keep], label.label_end[keep], symbol
+    seen, end, change = label.y[keep], label.label_end[keep], label.change[keep]
+    return matrix[keep], seen, ts[keep], end, change, symbol
 
 
 def _check_alike(bars: Sequence[Bars]) -> None:
@@ -147,4 +147,6 @@ def _fingerprint(bars: Sequence[Bars], features: FeatureSpec, labels: LabelSpec)
         digest.update(one.fingerprint().encode())
     spec = f"|{','.join(features.names)}|{features.lookback}|{labels.horizon}"
     digest.update(spec.encode())
+    if features.own is not None:
+        digest.update(f"|{features.preset}".encode())  # it holds the hash of the file
     return digest.hexdigest()

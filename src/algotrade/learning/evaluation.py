@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from algotrade.learning.splits import sessions
@@ -30,20 +30,26 @@ class OutOfSample:
 
     rows: (m,) row numbers of the dataset. p: (m,) probability of up.
     base: (m,) up-rate of the training part of that block.
+    fold: (m,) number of that block; where None, a block ends where `base` changes.
     """
 
     rows: NDArray[np.intp]
     p: NDArray[np.float64]
     base: NDArray[np.float64]
+    fold: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What the model scored, what simple rules scored on the same rows, and the sentence."""
+    """What the model scored, what simple rules scored on the same rows, and the sentence.
+
+    tables: figures by table and row (years, folds, symbols, calibration, importance), in order.
+    """
 
     metrics: Metrics
     baselines: dict[str, Metrics]
     verdict: str
+    tables: dict[str, dict[str, Metrics]] = field(default_factory=dict)
 
 
 def evaluate(dataset: Dataset, outcome: OutOfSample, *, threshold: float) -> Report:

@@ -61,7 +61,15 @@ def compute_features(bars: Bars, spec: FeatureSpec) -> NDArray[np.float64]:
     """
     from algotrade.learning.matrix import feature_matrix
 
-    return feature_matrix(bars, spec)
+    if spec.own is None:
+        return feature_matrix(bars, spec)
+    import numpy as np
+
+    mine, house = spec.own.columns, _house_part(spec, spec.own.columns)
+    columns = np.hstack([spec.own.matrix(bars), feature_matrix(bars, house)])
+    columns[: spec.lookback - 1] = np.nan
+    places = [(*mine, *house.names).index(name) for name in spec.names]
+    return np.ascontiguousarray(columns[:, places])
 
 
 def feature_row(bars: Bars, spec: FeatureSpec) -> tuple[float, ...]:
@@ -70,20 +78,30 @@ def feature_row(bars: Bars, spec: FeatureSpec) -> tuple[float, ...]:
     Standard library only. NaN where a formula divides by zero. Raises DataError with fewer than
     `spec.lookback` bars, and where prices are not positive or too large for exact sums.
     """
-    check_names(spec)
+    house = spec if spec.own is None else _house_part(spec, spec.own.columns)
+    check_names(house)
     if len(bars) < spec.lookback:
         raise DataError(
             f"{bars.symbol}: {len(bars)} bars, but one row of features needs {spec.lookback}",
             hint="load earlier bars: algotrade fetch with an earlier start",
         )
     window = LastWindow(bars, spec.lookback)
-    return tuple(FORMULAS[name](window) for name in spec.names)
+    row = {name: FORMULAS[name](window) for name in house.names}
+    if spec.own is not None:
+        row |= zip(spec.own.columns, spec.own.row(bars), strict=True)
+    return tuple(row[name] for name in spec.names)
 
 
 def trend(bars: Bars) -> tuple[float, float]:
     """Give SMA_50 and SMA_200 of the last bar in dollars; raises as `feature_row`."""
     fast, slow = feature_row(bars, SEED)
     return fast, slow
+
+
+def _house_part(spec: FeatureSpec, others: tuple[str, ...]) -> FeatureSpec:
+    """Give the part of a spec that FORMULAS compute."""
+    names = tuple(name for name in spec.names if name not in others)
+    return FeatureSpec(preset=spec.preset, names=names, lookback=spec.lookback)
 
 
 class LastWindow:

@@ -34,10 +34,12 @@ class Labels:
 
     y: int8, 1 up, 0 not up, -1 not known yet.
     label_end: int64, the instant (microseconds UTC) at which it is known, -1 where it is not.
+    change: float64, the simple return from entry to exit, NaN where it is not known.
     """
 
     y: NDArray[np.int8]
     label_end: NDArray[np.int64]
+    change: NDArray[np.float64]
 
 
 def compute_labels(bars: Bars, spec: LabelSpec) -> Labels:
@@ -47,12 +49,15 @@ def compute_labels(bars: Bars, spec: LabelSpec) -> Labels:
     horizon, known = spec.horizon, max(0, len(bars) - spec.horizon - 1)
     y = np.full(len(bars), UNKNOWN, np.int8)
     label_end = np.full(len(bars), UNKNOWN, np.int64)
+    change = np.full(len(bars), np.nan)
     opens = bars.numpy("open")
     y[:known] = opens[1 + horizon :] > opens[1 : 1 + known]
     label_end[:known] = bars.numpy("ts_open")[1 + horizon :]
+    change[:known] = opens[1 + horizon :] / opens[1 : 1 + known] - 1
     for row in _rows_across_splits(bars, horizon, known):
-        y[row] = _is_up(bars, row + 1, row + 1 + horizon)
-    return Labels(y, label_end)
+        before, after = _across_splits(bars, row + 1, row + 1 + horizon)
+        y[row], change[row] = after > before, after / before - 1
+    return Labels(y, label_end, change)
 
 
 def _rows_across_splits(bars: Bars, horizon: int, known: int) -> set[int]:
@@ -64,8 +69,8 @@ def _rows_across_splits(bars: Bars, horizon: int, known: int) -> set[int]:
     }
 
 
-def _is_up(bars: Bars, entry: int, leave: int) -> bool:
-    """Compare two opens across splits in exact integers."""
+def _across_splits(bars: Bars, entry: int, leave: int) -> tuple[int, int]:
+    """Give two opens in one share basis, in exact integers."""
     seen = [cut for cut in split_cuts(bars) if entry < cut[0] <= leave]
-    after = bars.open[leave] * prod(cut[2] for cut in seen)
-    return after > bars.open[entry] * prod(cut[1] for cut in seen)
+    before = bars.open[entry] * prod(cut[1] for cut in seen)
+    return before, bars.open[leave] * prod(cut[2] for cut in seen)

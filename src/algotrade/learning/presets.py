@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from algotrade.errors import InputError, ModelError, shown
 from algotrade.learning.formulas import FORMULAS, LOOKBACK
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from algotrade.bars import Bars
+
+    class OwnColumns(Protocol):
+        """Columns that somebody else computes: see `own_features.py`."""
+
+        @property
+        def columns(self) -> tuple[str, ...]:
+            """Give their names, in order."""
+
+        def matrix(self, bars: Bars) -> NDArray[np.float64]:
+            """Compute every row."""
+
+        def row(self, bars: Bars) -> tuple[float, ...]:
+            """Compute the row of the last bar: the last row of `matrix`, bit for bit."""
+
 
 TREND = ("SMA_50", "SMA_200")  # always computed and reported, whatever the model reads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureSpec:
-    """The columns a model reads, in order, and the bars one row needs."""
+    """The columns a model reads, in order, and the bars one row needs.
+
+    own: who computes the names that are not in FORMULAS; None for the presets.
+    """
 
     preset: str
     names: tuple[str, ...]
     lookback: int = LOOKBACK
+    own: OwnColumns | None = field(default=None, repr=False)
 
 
 PRESETS = {

@@ -3,6 +3,10 @@
 `<models_dir>/<model_id>/` holds `card.json`, `scorer.json` and `estimator.joblib`. The card lists
 the hashes of the other two; the store keeps the hash of the card. Files are read once and parsed
 from the bytes that were hashed, so nothing can change in between.
+
+Refused before a byte is parsed or unpickled, with ModelError: another hash or size; a link instead
+of a folder or file; a file or folder that its group or others can write, or that belongs neither
+to the user who runs this nor to root. Other files in the folder are never opened.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ CARD, SCORER, ESTIMATOR = "card.json", "scorer.json", "estimator.joblib"
 LARGEST_CARD = 4 * 1024 * 1024
 _MODEL_ID = re.compile(r"[a-z]{1,16}-[0-9a-f]{12}", re.ASCII)
 _TRAIN_AGAIN = "train again: algotrade train"
+ESTIMATOR_KIND = "estimator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +54,38 @@ def load_card(models_dir: Path, model_id: str, expected_sha256: str) -> ModelCar
     _check_hash(model_id, CARD, data, expected_sha256)
     card = from_json(data)
     if card.id != model_id:
-        raise ModelError(f"model {model_id}: its card is that of {shown(card.id)}")
+        raise ModelError(
+            f"model {model_id}: its card is that of {shown(card.id)}", hint=_TRAIN_AGAIN
+        )
     return card
 
 
 def load_scorer(models_dir: Path, card: ModelCard) -> Scorer:
-    """Read the scorer the card lists; standard library only; raises ModelError."""
-    return read_scorer(_read_listed(models_dir, card, SCORER))
+    """Read the scorer the card lists; standard library only; raises ModelError.
+
+    Where the card says that the scorer is the estimator, that one is loaded, too: as
+    `load_estimator` does, with its libraries.
+    """
+    scorer = read_scorer(_read_listed(models_dir, card, SCORER))
+    if scorer.kind != card.scorer:
+        raise ModelError(
+            f"model {card.id}: its scorer is {scorer.kind}, not {shown(card.scorer)}",
+            hint=_TRAIN_AGAIN,
+        )
+    if scorer.kind == ESTIMATOR_KIND:
+        from algotrade.learning.scorer_estimator import EstimatorScorer
+
+        if isinstance(scorer, EstimatorScorer):
+            return scorer.asking(load_estimator(models_dir, card))
+    return scorer
 
 
 def load_estimator(models_dir: Path, card: ModelCard) -> Any:  # noqa: ANN401 - scikit-learn ships no types
     """Unpickle the estimator the card lists, after its hash; raises ModelError.
 
     An estimator of another scikit-learn (major.minor) is refused: its pickle may load and score
-    differently. The scorer has no such limit.
+    differently; so is one of another version of the library that its class comes from. Scorers
+    made of plain arrays have no such limit.
     """
     data = _read_listed(models_dir, card, ESTIMATOR)
     import io
@@ -72,16 +95,40 @@ def load_estimator(models_dir: Path, card: ModelCard) -> Any:  # noqa: ANN401 - 
     import sklearn
     from sklearn.exceptions import InconsistentVersionWarning
 
-    wrote, runs = card.versions.get("scikit-learn", "unknown"), sklearn.__version__
-    if wrote.split(".")[:2] != runs.split(".")[:2]:
-        raise ModelError(
-            f"model {card.id} was saved by scikit-learn {wrote}, this is {runs}",
-            hint=_TRAIN_AGAIN,
-        )
+    _check_version(card, "scikit-learn", sklearn.__version__)
+    for library, version in _library_version(card).items():
+        _check_version(card, library, version)
     with warnings.catch_warnings():
         # a patch release apart is allowed above
         warnings.simplefilter("ignore", InconsistentVersionWarning)
-        return joblib.load(io.BytesIO(data))
+        try:
+            return joblib.load(io.BytesIO(data))
+        except Exception as error:  # the bytes are ours, so the libraries are not: anything goes
+            raise ModelError(
+                f"model {card.id}: {ESTIMATOR} cannot be read by these libraries: {error}",
+                hint=_TRAIN_AGAIN,
+            ) from error
+
+
+def _library_version(card: ModelCard) -> dict[str, str]:
+    """Import the library of an import path, before unpickling does, to see which one it is."""
+    from algotrade.learning.models import library_version
+
+    try:
+        return library_version(card.kind)
+    except Exception as error:  # its top-level code may raise anything
+        raise ModelError(
+            f"model {card.id} needs {shown(card.kind)}, which cannot be imported: {error}",
+            hint="install it beside algotrade, or put its folder on PYTHONPATH",
+        ) from error
+
+
+def _check_version(card: ModelCard, library: str, runs: str) -> None:
+    wrote = card.versions.get(library, "unknown")
+    if wrote.split(".")[:2] != runs.split(".")[:2]:
+        raise ModelError(
+            f"model {card.id} was saved by {library} {wrote}, this is {runs}", hint=_TRAIN_AGAIN
+        )
 
 
 def save_model(models_dir: Path, trained: TrainedModel) -> SavedModel:
@@ -198,6 +245,7 @@ def _read(models_dir: Path, model_id: str, name: str, largest: int) -> bytes:
     if not _MODEL_ID.fullmatch(model_id):
         raise ModelError(f"{shown(model_id)} is not a model id", hint="such as rf-0123456789ab")
     try:
+        _check_shared(models_dir)
         with _opened(models_dir / model_id, os.O_DIRECTORY) as folder:
             _check_private(model_id, model_id, folder)
             with _opened(name, os.O_NONBLOCK, folder=folder) as file:
@@ -214,18 +262,35 @@ def _read_file(model_id: str, name: str, file: int, largest: int) -> bytes:
     _check_private(model_id, name, file)
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode):
-        raise ModelError(f"model {model_id}: {name} is not a plain file")
+        raise ModelError(f"model {model_id}: {name} is not a plain file", hint=_TRAIN_AGAIN)
     if status.st_size > largest:
-        raise ModelError(f"model {model_id}: {name} is larger than it was when saved")
+        raise ModelError(
+            f"model {model_id}: {name} is larger than it was when saved", hint=_TRAIN_AGAIN
+        )
     with os.fdopen(os.dup(file), "rb") as reader:
         return reader.read(largest + 1)
 
 
+def _check_shared(models_dir: Path) -> None:
+    """Refuse a home of models in which anybody can rename them."""
+    mode = models_dir.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise ModelError(
+            f"{models_dir} can be written by everybody", hint=f"chmod o-w {models_dir}"
+        )
+
+
 def _check_private(model_id: str, name: str, descriptor: int) -> None:
-    if os.fstat(descriptor).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    status, look = os.fstat(descriptor), "look at what it holds, then:"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ModelError(
             f"model {model_id}: {name} can be written by others",
-            hint=f"look at what it holds, then: chmod -R go-w models/{model_id}",
+            hint=f"{look} chmod -R go-w models/{model_id}",
+        )
+    if status.st_uid not in {os.geteuid(), 0}:
+        raise ModelError(
+            f"model {model_id}: {name} belongs to user {status.st_uid}, not to {os.geteuid()}",
+            hint=f"run as its owner, or {look} chown -R $(id -un) models/{model_id}",
         )
 
 

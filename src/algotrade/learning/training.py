@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade import __version__
-from algotrade.errors import DataError, InputError, shown
+from algotrade.errors import DataError
 from algotrade.learning.card import FoldSummary, ModelCard, with_id
-from algotrade.learning.evaluation import OutOfSample, evaluate
+from algotrade.learning.evaluation import OutOfSample, Report, evaluate
+from algotrade.learning.models import (
+    MODELS,
+    choose_model,
+    fit_model,
+    library_version,
+    make_model,
+    model_params,
+    short_name,
+)
 from algotrade.learning.scorers import build_scorer, check_scorer
 from algotrade.learning.splits import check_split, walk_forward
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeAlias
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from algotrade.learning.card import Params
     from algotrade.learning.dataset import Dataset
@@ -25,14 +37,27 @@ if TYPE_CHECKING:
     Estimator: TypeAlias = Any  # scikit-learn ships no types
     Progress: TypeAlias = Callable[[int, int], None]
 
-ENOUGH_FOR_FOREST = 2_000
+__all__ = [
+    "MODELS",
+    "NOT_EVALUATED",
+    "Plan",
+    "TrainedModel",
+    "choose_model",
+    "model_params",
+    "refit",
+    "train",
+]
+
+CHECKED_ROWS = 16_384  # rows proven at once
+NOT_EVALUATED = "not evaluated: refit on a schedule, judged by the decisions it makes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How to learn: the model, its probability threshold, the number of folds.
 
-    model: a name in MODELS, or `auto` (rf from 2,000 rows, else logit).
+    model: a name in MODELS, `auto` (rf from 2,000 rows, else logit), or the import path of a
+        scikit-learn classifier, such as sklearn.ensemble:ExtraTreesClassifier.
     params: overrides of that model's defaults, by name.
     """
 
@@ -51,42 +76,13 @@ class TrainedModel:
     card: ModelCard
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """A kind of model: its default parameters for a number of rows, and how to make it."""
+class Fitted(NamedTuple):
+    """What one fit on every row gives."""
 
-    defaults: Callable[[int], Params]
-    make: Callable[[Params, int], Estimator]
-
-
-def _forest_defaults(rows: int) -> Params:
-    # shallow trees with large leaves kept 90% of a planted edge, scikit-learn's defaults 55%
-    return {
-        "n_estimators": 60,
-        "max_depth": 6,
-        "min_samples_leaf": max(100, rows // 200),
-        "max_samples": 0.5,
-    }
-
-
-def _make_forest(params: Params, seed: int) -> Estimator:
-    from sklearn.ensemble import RandomForestClassifier
-
-    return RandomForestClassifier(**params, random_state=seed, n_jobs=1)
-
-
-def _make_logit(params: Params, seed: int) -> Estimator:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), LogisticRegression(**params, random_state=seed))
-
-
-MODELS = {
-    "rf": Model(defaults=_forest_defaults, make=_make_forest),
-    "logit": Model(defaults=lambda _: {"C": 0.05, "max_iter": 1000}, make=_make_logit),
-}
+    kind: str
+    params: Params
+    estimator: Estimator
+    scorer: Scorer
 
 
 def train(
@@ -104,47 +100,54 @@ def train(
     or a split peeks, ModelError where the scorer differs from the estimator.
     """
     kind = choose_model(plan.model, len(dataset))
-    if dataset.y.min() == dataset.y.max():
-        raise DataError(
-            f"all {len(dataset)} labels are {dataset.y[0]}: nothing to learn",
-            hint="load more bars: algotrade fetch with an earlier start",
-        )
+    _check_labels(dataset)
     folds = _usable_folds(dataset, plan.folds)
     told = progress or (lambda _done, _total: None)
     parts = []
     for done, fold in enumerate(folds, start=1):
         parts.append(_test_fold(dataset, fold, kind, plan, seed))
         told(done, len(folds) + 1)
-    params = model_params(kind, plan.params, len(dataset))
-    estimator = MODELS[kind].make(params, seed).fit(dataset.x, dataset.y)
-    scorer = build_scorer(estimator, dataset.features.names)
-    check_scorer(scorer, estimator, dataset.x)
+    fitted = _fit(dataset, plan, kind, seed)
     told(len(folds) + 1, len(folds) + 1)
-    card = _card(dataset, plan, kind, params, folds, _pool(parts), seed=seed, now=now)
-    return TrainedModel(estimator=estimator, scorer=scorer, card=with_id(card, scorer.to_json()))
+    report = evaluate(dataset, _pool(parts), threshold=plan.threshold)
+    return _model(dataset, plan, fitted, folds, report, seed=seed, now=now)
 
 
-def choose_model(name: str, rows: int) -> str:
-    """Resolve `auto`; raises InputError for a name that is not in MODELS."""
-    if name == "auto":
-        return "rf" if rows >= ENOUGH_FOR_FOREST else "logit"
-    if name not in MODELS:
-        raise InputError(
-            f"model {shown(name)} is unknown", hint=f"one of auto, {', '.join(MODELS)}"
+def refit(dataset: Dataset, plan: Plan, *, seed: int, now: int) -> TrainedModel:
+    """Fit on every row as `train` does, without walking forward first.
+
+    Estimator and scorer are those of `train` on the same dataset, bit for bit. The card has no
+    folds and no scores and says so; as the id is a hash over card and scorer, it differs from the
+    id that `train` gives. Raises as `train`.
+    """
+    _check_labels(dataset)
+    fitted = _fit(dataset, plan, choose_model(plan.model, len(dataset)), seed)
+    nothing = Report(metrics={}, baselines={}, verdict=NOT_EVALUATED)
+    return _model(dataset, plan, fitted, [], nothing, seed=seed, now=now)
+
+
+def _check_labels(dataset: Dataset) -> None:
+    if dataset.y.min() == dataset.y.max():
+        raise DataError(
+            f"all {len(dataset)} labels are {dataset.y[0]}: nothing to learn",
+            hint="load more bars: algotrade fetch with an earlier start",
         )
-    return name
 
 
-def model_params(kind: str, overrides: Params, rows: int) -> Params:
-    """Give a model's parameters for that many rows; raises InputError for an unknown override."""
-    defaults = MODELS[kind].defaults(rows)
-    for name in overrides:
-        if name not in defaults:
-            raise InputError(
-                f"model {kind} has no parameter {shown(name)}",
-                hint=f"one of {', '.join(defaults)}",
-            )
-    return defaults | overrides
+def _fit(dataset: Dataset, plan: Plan, kind: str, seed: int) -> Fitted:
+    """Fit on every row and prove the scorer equal on each."""
+    params = model_params(kind, plan.params, len(dataset))
+    estimator, scorer = _fit_rows(dataset, dataset.x, dataset.y, make_model(kind, params, seed))
+    for start in range(0, len(dataset), CHECKED_ROWS):
+        check_scorer(scorer, estimator, dataset.x[start : start + CHECKED_ROWS])
+    return Fitted(kind, params, estimator, scorer)
+
+
+def _fit_rows(
+    dataset: Dataset, x: NDArray[np.float64], y: NDArray[np.int8], estimator: Estimator
+) -> tuple[Estimator, Scorer]:
+    fitted = fit_model(estimator, x, y)
+    return fitted, build_scorer(fitted, dataset.features.names, x)
 
 
 def _usable_folds(dataset: Dataset, wanted: int) -> list[Fold]:
@@ -161,9 +164,8 @@ def _test_fold(dataset: Dataset, fold: Fold, kind: str, plan: Plan, seed: int) -
 
     x, y = dataset.x[fold.train], dataset.y[fold.train]
     params = model_params(kind, plan.params, len(y))
-    estimator = MODELS[kind].make(params, seed).fit(x, y)
-    scorer = build_scorer(estimator, dataset.features.names)
-    p = scorer.score_many(dataset.x[fold.test], estimator)
+    _, scorer = _fit_rows(dataset, x, y, make_model(kind, params, seed))
+    p = scorer.score_many(dataset.x[fold.test])
     return OutOfSample(rows=fold.test, p=p, base=np.full(len(p), float(y.mean())))
 
 
@@ -179,23 +181,22 @@ def _pool(parts: list[OutOfSample]) -> OutOfSample:
     )
 
 
-def _card(
+def _model(
     dataset: Dataset,
     plan: Plan,
-    kind: str,
-    params: Params,
+    fitted: Fitted,
     folds: list[Fold],
-    outcome: OutOfSample,
+    report: Report,
     *,
     seed: int,
     now: int,
-) -> ModelCard:
-    report = evaluate(dataset, outcome, threshold=plan.threshold)
-    return ModelCard(
+) -> TrainedModel:
+    card = ModelCard(
         id="",
-        kind=kind,
+        kind=fitted.kind,
+        scorer=fitted.scorer.kind,
         created=now,
-        versions=_versions(),
+        versions=_versions() | library_version(fitted.kind),
         source=dataset.source,
         symbols=dataset.symbols,
         timeframe=dataset.timeframe,
@@ -210,13 +211,15 @@ def _card(
         horizon=dataset.labels.horizon,
         threshold=plan.threshold,
         seed=seed,
-        params=params,
+        params=fitted.params,
         train_end=int(dataset.label_end.max()),
         folds=tuple(_summary(dataset, fold) for fold in folds),
         metrics=report.metrics,
         baselines=report.baselines,
         verdict=report.verdict,
     )
+    named = with_id(card, fitted.scorer.to_json(), prefix=short_name(fitted.kind))
+    return TrainedModel(estimator=fitted.estimator, scorer=fitted.scorer, card=named)
 
 
 def _summary(dataset: Dataset, fold: Fold) -> FoldSummary:

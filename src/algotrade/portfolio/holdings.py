@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade.domain.money import notional
@@ -20,8 +19,7 @@ class Price(NamedTuple):
     ts: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
+class Holding(NamedTuple):
     """One position; money in micro-dollars, value and unrealised None without a price."""
 
     symbol: str
@@ -33,8 +31,7 @@ class Holding:
     unrealised: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Valuation:
+class Valuation(NamedTuple):
     """The whole account; total and unrealised are None where a price is missing."""
 
     portfolio: Portfolio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade.domain.decisions import ORDER
@@ -100,7 +101,7 @@ class RunJournal:
     @property
     def marks(self) -> list[Mark]:
         """Give every valuation."""
-        return [mark for stretch in self.stretches for mark in stretch.marks()]
+        return list(chain.from_iterable(stretch.marks() for stretch in self.stretches))
 
     def halt(self, account: str, ts: int, cause: str) -> None:
         """Record a halt."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from algotrade.domain.actions import Split
 from algotrade.domain.ledger import DELISTING, DIVIDEND, SPLIT, Entry, Mark, fill_entry
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from algotrade.domain.orders import OpenOrder, Order, OrderEvent
     from algotrade.domain.risk import Conditions, Limits
     from algotrade.trading.decision import Moment
+    from algotrade.trading.ports import Broker, Journal
     from algotrade.trading.state import TradingState
 
 
@@ -37,49 +38,6 @@ class Turn(NamedTuple):
     prices: Mapping[str, int]
     skipped: Stretch | None = None
     first: Callable[[int], Moment | None] | None = None
-
-
-class Broker(Protocol):
-    """Where orders go and fills come from."""
-
-    def submit(self, order: Order) -> None:
-        """Take an order."""
-        ...
-
-    def cancel(self, order: Order) -> None:
-        """Forget a waiting order."""
-        ...
-
-    def on_bar(self, moment: Moment, waiting: Sequence[OpenOrder]) -> Sequence[Fill | OrderEvent]:
-        """Give what this bar makes of the symbol's waiting orders, in the order it happens."""
-        ...
-
-
-class Journal(Protocol):
-    """Where what happened is written down."""
-
-    def append(self, entry: Entry) -> None:
-        """Append one ledger entry."""
-        ...
-
-    def record(self, decision: Decision, before: int | None = None) -> None:
-        """Record a decision, and its order where one was placed.
-
-        before: the symbol's bar before this one that was decided, where the feed knows it.
-        """
-        ...
-
-    def order_event(self, order: Order, ts: int, state: str, detail: str) -> None:
-        """Record a new state of an order."""
-        ...
-
-    def mark(self, account: str, stretch: Stretch) -> None:
-        """Record valuations of the account."""
-        ...
-
-    def halt(self, account: str, ts: int, cause: str) -> None:
-        """Record that trading stops until a person resets it."""
-        ...
 
 
 class SessionResult(NamedTuple):

@@ -12,7 +12,9 @@ from algotrade.domain.decisions import PROBABILITY, VOLATILITY, Policy
 from algotrade.domain.ledger import DEPOSIT, Entry
 from algotrade.domain.risk import Conditions, Limits
 from algotrade.domain.signals import Signals
+from algotrade.domain.times import session_date
 from algotrade.errors import DataError, InputError
+from algotrade.store import bars as bar_store
 from algotrade.store import runs as run_store
 from algotrade.store.database import immediate
 from algotrade.trading.broker import SimulatedBroker
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from algotrade.domain.costs import CostModel
+    from algotrade.domain.ledger import Mark
+    from algotrade.errors import AlgotradeError
     from algotrade.learning.walkforward import Refit
     from algotrade.workflows.speakers import Speaker
 
@@ -59,18 +63,30 @@ class Plan(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """Who spoke in a run, and what was said of each symbol's whole history."""
+    """Who spoke in a run, and what was said of each symbol's whole history.
+
+    refits, training: of a walk-forward, the models fitted on the way and how.
+    """
 
     strategy: str
     signals: Mapping[str, Signals]
     refits: tuple[Refit, ...] = ()
+    training: Mapping[str, Any] | None = None
+
+
+class Kept(NamedTuple):
+    """A run as it is kept, and its valuations."""
+
+    record: run_store.RunRecord
+    marks: Sequence[Mark]
 
 
 class Outcome(NamedTuple):
-    """A finished run: its state and journal, and the bars it walked."""
+    """A finished run: its state, journal and valuations, and the bars it walked."""
 
     state: TradingState
     journal: RunJournal
+    marks: Sequence[Mark]
     market: Market
     histories: Sequence[History]
     costs: CostModel
@@ -82,18 +98,25 @@ def backtest(
     *,
     progress: Callable[[int, int], None] | None = None,
     sweep: str | None = None,
-) -> run_store.RunRecord:
+) -> Kept:
     """Run one plan over stored bars and keep the run; the same run again is found, not repeated."""
     histories = [
         load_history(ws, symbol, until=plan.until_ts) for symbol in sorted(plan.request.symbols)
     ]
     for history in histories:
         if not len(history.bars):
-            raise no_bars(ws, history.bars.symbol)
+            raise _nothing_of(ws, history.bars.symbol, plan)
     heard = hear(ws, plan, histories, progress)
     policy = policy_of(BACKTEST, plan.request, _named(heard.strategy))
     outcome = run(plan, policy, _spoken(histories, heard, plan))
-    return _keep(ws, plan, policy, heard, outcome, sweep)
+    return Kept(_keep(ws, plan, policy, heard, outcome, sweep), outcome.marks)
+
+
+def _nothing_of(ws: Workspace, symbol: str, plan: Plan) -> AlgotradeError:
+    if plan.until_ts is None or symbol not in bar_store.stored_symbols(ws.db, ws.source, DAILY):
+        return no_bars(ws, symbol)
+    day = session_date(plan.until_ts)
+    return DataError(f"no {ws.source} bars of {symbol} by {day}", hint="another --to")
 
 
 def sweep_plans(plan: Plan) -> list[Plan]:
@@ -109,12 +132,22 @@ def sweep_plans(plan: Plan) -> list[Plan]:
 def sweep(
     ws: Workspace, plans: Sequence[Plan], *, progress: Callable[[int, int], None]
 ) -> list[run_store.RunRecord]:
-    """Run every plan of a grid; each is a trial, and all bear the id of the first."""
-    made: list[run_store.RunRecord] = []
+    """Run every plan of a grid; each is a trial, and the others bear the id of the first.
+
+    A point that no rule can be made of spoils the grid before anything runs; points that are the
+    same plan, 10 and 010, are one.
+    """
+    for plan in plans:
+        if plan.request.rule is not None:
+            rule_speaker(plan.request.rule, plan.request.params)
+    made: dict[str, run_store.RunRecord] = {}
+    first: str | None = None
     for number, plan in enumerate(plans, 1):
-        made.append(backtest(ws, plan, sweep=made[0].run_id if made else None))
+        record = backtest(ws, plan, sweep=first).record
+        first = first or record.run_id
+        made.setdefault(record.run_id, record)
         progress(number, len(plans))
-    return made
+    return list(made.values())
 
 
 def run(plan: Plan, policy: Policy, histories: Sequence[History], *, skip: bool = True) -> Outcome:
@@ -138,7 +171,7 @@ def run(plan: Plan, policy: Policy, histories: Sequence[History], *, skip: bool 
             conditions=lambda moment: Conditions(moment.ts, moment.close),
         ),
     )
-    return Outcome(state, journal, market, histories, plan.costs)
+    return Outcome(state, journal, journal.marks, market, histories, plan.costs)
 
 
 def hear(
@@ -150,6 +183,10 @@ def hear(
     """Ask who is to be asked about every bar."""
     request = plan.request
     if request.rule is not None:
+        if request.exit_below is not None:
+            raise InputError(
+                "--exit-below reads p(up), which a rule does not say", hint="a model, or without it"
+            )
         speaker = rule_speaker(request.rule, request.params)
         said = {one.bars.symbol: _by_rule(speaker, one) for one in histories}
         return Heard(speaker.strategy, _sized(said, histories, plan))
@@ -189,21 +226,25 @@ def _heard_walking(
     from algotrade.learning.walkforward import walk_forward_forecast
 
     settings = ws.settings
+    training: dict[str, Any] = {
+        "model": settings.text("train.model"),
+        "horizon": settings.number("train.horizon"),
+        "threshold": settings.threshold,
+        "seed": settings.number("train.seed"),
+        "every": plan.every,
+    }
     walked = walk_forward_forecast(
         [one.bars for one in histories],
         feature_spec("default"),
-        LabelSpec(horizon=settings.number("train.horizon")),
-        TrainingPlan(model=settings.text("train.model"), threshold=settings.threshold),
-        seed=settings.number("train.seed"),
+        LabelSpec(horizon=training["horizon"]),
+        TrainingPlan(model=training["model"], threshold=training["threshold"]),
+        seed=training["seed"],
         from_ts=plan.from_ts or min(one.bars.ts_close[0] for one in histories),
         every=plan.every,
         progress=progress,
     )
-    name = (
-        f"walk-forward {settings.text('train.model')} horizon"
-        f" {settings.text('train.horizon')} every {plan.every}"
-    )
-    return Heard(name, _sized(walked.signals, histories, plan), walked.refits)
+    name = f"walk-forward {training['model']} horizon {training['horizon']} every {plan.every}"
+    return Heard(name, _sized(walked.signals, histories, plan), walked.refits, training)
 
 
 def _sized(
@@ -222,7 +263,9 @@ def _sized(
             moves = volatilities(history.bars, window=VOLATILITY_WINDOW)
             signals = signals._replace(volatilities=moves)
         elif signals.p_up is None:
-            raise InputError("--probability sizes by p(up), which a rule does not say")
+            raise InputError(
+                "--probability sizes by p(up), which a rule does not say", hint="--equity 10%"
+            )
         else:
             signals = signals._replace(weights=damped_weights(signals.p_up, window=WEIGHT_WINDOW))
         found[history.bars.symbol] = signals
@@ -284,7 +327,7 @@ def _keep(
     sweep: str | None,
 ) -> run_store.RunRecord:
     spec = _spec(plan, policy, heard)
-    plan_hash = _hash(spec)
+    plan_hash = _hash({name: said for name, said in spec.items() if name != "limits_name"})
     bars_hash = _hash([one.bars.fingerprint() for one in outcome.histories])
     times = outcome.market.times
     run_id = "b-" + _hash([plan_hash, bars_hash, times[0], times[-1], plan.benchmark])[:12]
@@ -320,7 +363,7 @@ def _keep(
                 spec=spec,
                 report=report,
             ),
-            run_store.RunTrail(outcome.journal.entries, decisions, outcome.journal.marks),
+            run_store.RunTrail(outcome.journal.entries, decisions, outcome.marks),
         )
 
 
@@ -336,7 +379,7 @@ def _spec(plan: Plan, policy: Policy, heard: Heard) -> dict[str, Any]:
         "costs": plan.costs._asdict(),
         "cash": plan.cash,
         "timeframe": DAILY,
-        "walk_forward": plan.walk_forward,
+        "training": heard.training,
     }
 
 

@@ -54,15 +54,15 @@ def make_report(
 
     others: the runs of other plans on these bars; they are the trials that luck had before this.
     """
-    journal = outcome.journal
+    journal, marks = outcome.journal, outcome.marks
     contributed = sum(entry.amount for entry in journal.entries if entry.kind == DEPOSIT)
-    equity = [contributed, *(mark.cash + mark.value for mark in journal.marks)]
+    equity = [contributed, *(cash + value for _, cash, value, _ in marks)]
     held = None if benchmark is None else _benchmark(ws, benchmark, outcome, contributed)
     found = performance(
         equity,
         periods_per_year=_periods_a_year(outcome.market.times),
         benchmark=held,
-        invested=[0, *(mark.value for mark in journal.marks)],
+        invested=[0, *(mark.value for mark in marks)],
         traded=[abs(entry.amount) for entry in journal.entries if entry.kind == FILL],
     )
     figures: dict[str, Any] = {
@@ -179,7 +179,7 @@ def _benchmark(ws: Workspace, name: str, outcome: Outcome, cash: int) -> list[in
     """
     times = outcome.market.times
     if name == EQUAL:
-        histories = list(outcome.histories)
+        histories = [one for one in outcome.histories if len(one.bars)]
     else:
         history = load_history(ws, name, until=times[-1])
         first = next((i for i, ts in enumerate(history.bars.ts_close) if ts >= times[0]), None)
@@ -263,6 +263,8 @@ def _verdict(figures: Mapping[str, Any]) -> str:
     trials, sure, excess = figures["trials"], figures["deflated_sharpe"], figures["excess"]
     if not figures["fills"]:
         return "Nothing was traded."
+    if figures["max_drawdown"] is not None and figures["max_drawdown"] <= -1:
+        return "The account is ruined: its equity fell to nothing."
     if figures["sessions"] < FEWEST:
         return f"Too short to judge: {figures['sessions']} bars, at least {FEWEST} are needed."
     if sure is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from algotrade.config import SETTINGS
 from algotrade.domain.risk import WIDE, Limits
 from algotrade.errors import InputError, shown
 
@@ -37,4 +38,12 @@ def read_limits(settings: Settings, name: str) -> Limits:
         raise InputError(
             f"--limits {shown(name)} is not one [risk] table", hint="[risk] as in algotrade.toml"
         )
-    return settings.with_flags({f"risk.{key}": str(value) for key, value in risk.items()}).limits()
+    flags = {f"risk.{key}": str(value) for key, value in risk.items()}
+    known = {setting.name for setting in SETTINGS}
+    strange = next((name for name in flags if name not in known), None)
+    if strange is not None:
+        raise InputError(
+            f"--limits {shown(name)}: unknown setting {shown(strange)}",
+            hint="algotrade config show lists the settings",
+        )
+    return settings.with_flags(flags).limits()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,12 +22,13 @@ from algotrade.workflows.speakers import WEIGHT_WINDOW
 from algotrade.workflows.trade import Request
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Mapping, Sequence
 
     import numpy as np
 
     from algotrade.learning.card import Metrics
+    from algotrade.learning.dataset import Dataset
+    from algotrade.learning.evaluation import OutOfSample
     from algotrade.workflows.backtest import Outcome
 
 CASH = 100_000 * MICROS
@@ -81,6 +83,26 @@ def model_money(
         exposure=paid.exposure,
         trades=paid.trades,
     )
+
+
+def said_of(
+    dataset: Dataset, outcome: OutOfSample, histories: Sequence[History]
+) -> tuple[Said, ...]:
+    """Put tested probabilities beside the bars they were said of.
+
+    histories: of every symbol of the dataset, and of no other.
+    """
+    import numpy as np
+
+    said = []
+    for history in histories:
+        bars = history.bars
+        rows = dataset.symbol[outcome.rows] == dataset.symbols.index(bars.symbol)
+        p = np.full(len(bars), np.nan)
+        place = np.searchsorted(bars.numpy("ts_close"), dataset.ts[outcome.rows[rows]])
+        p[place] = outcome.p[rows]
+        said.append(Said(history, array("d", p.tobytes())))
+    return tuple(said)
 
 
 def walk(said: Sequence[Said], costs: CostModel, *, threshold: float = 0.5) -> Walk:

@@ -87,17 +87,21 @@ class Pass(NamedTuple):
     already: dict[str, OrderStatus]
 
 
-def trade(ws: Workspace, request: Request, *, dry_run: bool = False) -> list[TradeResult]:
+def trade(
+    ws: Workspace, request: Request, *, dry_run: bool = False, speaker: Speaker | None = None
+) -> list[TradeResult]:
     """Decide once for each symbol's newest completed bar, all in one commit.
 
     Repeating the call places nothing twice.
+
+    speaker: whom the request asks for, where a process that stays has found it already.
     """
     account_record(ws)
     if dry_run:
-        done = _decide(ws, request, MemoryJournal())
+        done = _decide(ws, request, MemoryJournal(), speaker)
         return _results(ws, request, done, dry_run=True)
     with account_lock(ws) as locked:
-        return _trade(locked, request)
+        return _trade(locked, request, speaker)
 
 
 def policy_of(account: str, request: Request, speaker: Speaker) -> Policy:
@@ -121,13 +125,13 @@ def policy_of(account: str, request: Request, speaker: Speaker) -> Policy:
     )
 
 
-def _trade(ws: Workspace, request: Request) -> list[TradeResult]:
+def _trade(ws: Workspace, request: Request, speaker: Speaker | None) -> list[TradeResult]:
     """Trade, with the account's lock held and the clock as it is now."""
     ws, earlier = _finish_interrupted(ws)
     with immediate(ws.db):
         filled = (*earlier, *settle(ws))
         book = journal.StoreJournal(ws.db, ws.account, recorded_at=ws.clock.now())
-        done = _decide(ws, request, book)
+        done = _decide(ws, request, book, speaker)
     placed = any(decision.placed for decision in done.decisions.values())
     clock = _move_clock(ws) if placed and ws.simulated else None
     fills = (*filled, *(clock.fills if clock else ()))
@@ -167,9 +171,14 @@ def _outcome(decision: Decision | None, *, dry_run: bool) -> str:
     return PLACED if decision.placed else HOLD if decision.action == HOLD else decision.action
 
 
-def _decide(ws: Workspace, request: Request, book: journal.StoreJournal | MemoryJournal) -> Pass:
+def _decide(
+    ws: Workspace,
+    request: Request,
+    book: journal.StoreJournal | MemoryJournal,
+    speaker: Speaker | None,
+) -> Pass:
     """Decide for every symbol whose newest bar has no order of this identity yet."""
-    speaker = find_speaker(
+    speaker = speaker or find_speaker(
         ws,
         use_model=request.use_model,
         model_id=request.model_id,
