@@ -21,6 +21,6 @@ types:
 	$(BIN)/mypy
 
 bench:  ## each prints its ratio against a named peer or floor
-	for script in bench/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	failed=0; for script in bench/bench_*.py; do $(BIN)/python $$script || failed=1; done; exit $$failed
 
 check: lint types test

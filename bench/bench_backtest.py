@@ -278,8 +278,9 @@ def make_files(folder: Path, symbols: int) -> Files:
 
 def run_process(command: Sequence[str]) -> tuple[float, str]:
     """Run a program to its end; give its wall time and what it printed last."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     seconds = time.perf_counter() - began
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")

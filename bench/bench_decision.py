@@ -256,19 +256,20 @@ class Desk:
 
     def _run(self, state: TradingState, moments: Sequence[Moment]) -> None:
         now = self._bar + MINUTE
-        with database.immediate(self._db):
+        book = journal.StoreJournal(self._db, "csv", recorded_at=now)
+        with database.immediate(self._db), book.together():
             run_session(
                 [Turn(self._bar, moments, {})],
                 state=state,
-                broker=SimulatedBroker(load_costs),
-                journal=journal.StoreJournal(self._db, "csv", recorded_at=now),
+                broker=SimulatedBroker(COSTS),
+                journal=book,
                 decider=Decider(
                     self._policy, Limits(), lambda moment: Conditions(now, moment.close)
                 ),
             )
 
 
-load_costs = load_settings(home=tempfile.gettempdir(), isolated=True).costs()
+COSTS = load_settings(home=tempfile.gettempdir(), isolated=True).costs()
 
 
 # ---- ours, from the stored bars

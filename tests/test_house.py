@@ -25,11 +25,12 @@ PACKAGE = ROOT / "src" / "algotrade"
 
 BOTTOM = {"bars", "clock", "config", "export", "measures", "own_code"}
 ROOMS = {"market", "learning", "trading", "portfolio", "store"}
-_GROUND = {"errors", "domain", *BOTTOM}
+_GROUND = {"errors", "record", "domain", *BOTTOM}
 _ALL = {*_GROUND, *ROOMS, "workflows"}
 MAY_IMPORT = {
     "errors": set[str](),
-    "domain": {"errors"},
+    "record": set[str](),
+    "domain": {"errors", "record"},
     **dict.fromkeys(BOTTOM, _GROUND),
     **dict.fromkeys(ROOMS, _GROUND),
     "workflows": _ALL,

@@ -115,21 +115,6 @@ def test_value_at_risk_lies_between_ranks_and_shortfall_is_the_mean_beyond() -> 
     assert measures.value_at_risk([]) is measures.expected_shortfall([]) is None
 
 
-def test_alpha_and_beta_of_a_line() -> None:
-    base = [0.01, -0.02, 0.03]
-    found = measures.alpha_beta([0.001 + 2 * b for b in base], base, 252)
-    assert found is not None
-    assert (found.alpha, found.beta) == near((0.252, 2))
-    assert found.alpha_t is None
-
-
-def test_no_regression_on_a_benchmark_that_stands_still() -> None:
-    assert measures.alpha_beta([0.1, 0.2, 0.3], [0.1, 0.1, 0.1], 252) is None
-    assert measures.alpha_beta([0.1, 0.2], [0.1, 0.2], 252) is None
-    with pytest.raises(ValueError, match="zip"):
-        measures.alpha_beta([0.1, 0.2, 0.3], [0.1, 0.2], 252)
-
-
 def test_turnover_is_one_way_and_a_year() -> None:
     # 100 bought and 100 sold on mean equity 200 in two periods: half in two, a quarter in one
     assert measures.turnover([100, -100], [150, 250, 200], 1) == near(0.25)

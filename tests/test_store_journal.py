@@ -434,7 +434,7 @@ def test_an_expired_order_is_open_no_more(db: sqlite3.Connection) -> None:
 def test_orders_are_found_by_the_beginning_of_their_key(db: sqlite3.Connection) -> None:
     keys = ["ab" + "0" * 30, "ab" + "f" * 30, "ac" + "0" * 30]
     for key in keys:
-        book(db)._insert_order(order(key=key))
+        book(db).record(replace(placed(), order=order(key=key)))
     assert [s.order.key for s in store.find_orders(db, "ab")] == keys[:2]
     assert [s.order.key for s in store.find_orders(db, "abf")] == [keys[1]]
     assert len(store.find_orders(db, "a")) == 2  # two are enough to say: not one
@@ -631,3 +631,22 @@ def test_views_speak_dollars_shares_and_iso(full: sqlite3.Connection) -> None:
     }
     for view, row in expected.items():
         assert full.execute(f"SELECT * FROM {view}").fetchall() == [row]
+
+
+def test_decisions_written_together_are_the_rows_of_one_by_one(tmp_path: Path) -> None:
+    made = [placed(), replace(placed(), order=order(key="ab" * 16))]
+    halted = [*made, replace(placed(), order=order(key="cd" * 16))]
+    tables = ("decisions", "orders", "order_events", "halts")
+    found = []
+    for name in ("alone", "together"):
+        with contextlib.closing(create_store(tmp_path / f"{name}.db")) as db, immediate(db):
+            open_account(db, AccountRecord(ACCOUNT, "polygon", 0))
+            journal = book(db)
+            with journal.together() if name == "together" else contextlib.nullcontext():
+                for number, decision in enumerate(halted):
+                    journal.record(decision)
+                    if number == 1:  # the next decision must see it, the first two not
+                        journal.halt(ACCOUNT, 5, "loss")
+            found.append([db.execute(f"SELECT * FROM {table}").fetchall() for table in tables])
+    assert found[0] == found[1]
+    assert [len(rows) for rows in found[0]] == [3, 3, 3, 1]

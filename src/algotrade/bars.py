@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.money import divide_half_even
 from algotrade.domain.times import session_day, to_day
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

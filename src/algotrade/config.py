@@ -11,10 +11,11 @@ import re
 import stat
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.money import MICROS, NANOS
 from algotrade.errors import InputError, SecretError, SettingsError, shown
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +52,7 @@ SETTINGS = (
     Setting("history_years", "count", "10", "years of history that a first fetch asks for"),
     Setting("format", "format", "auto", "output: auto, table, tsv, csv, json or jsonl"),
     Setting("cash_usd", "usd", "100000", "opening deposit of a simulated account"),
-    Setting("train.model", "model", "auto", "model: auto, logit or rf"),
+    Setting("train.model", "model", "auto", "model: auto, rf, logit, hgb or blend"),
     Setting("train.horizon", "count", "5", "sessions that the label looks ahead"),
     Setting("train.threshold", "fraction", "0.5", "prediction is 1 where p(up) is over it"),
     Setting("train.seed", "count", "7", "seed of everything random in training"),

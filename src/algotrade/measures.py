@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 from itertools import islice, pairwise
 from operator import mul
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,14 +49,6 @@ class Drawdown(NamedTuple):
     trough: int
     recovery: int | None
     longest: int
-
-
-class Regression(NamedTuple):
-    """Returns on a benchmark's: annual alpha, its t statistic (Newey-West), and beta."""
-
-    alpha: float
-    beta: float
-    alpha_t: float | None
 
 
 class Exposure(NamedTuple):
@@ -108,6 +102,7 @@ def performance(
     """
     own = returns(equity)
     gains = own or []
+    sr, shape = sharpe(gains, 1), moments(gains)
     base = None if benchmark is None else returns(benchmark)
     exposed = None if invested is None else exposure(invested, equity)
     beyond: list[float] = []
@@ -119,15 +114,15 @@ def performance(
         total_return=total_return(equity),
         annual_return=annual_return(equity, periods_per_year),
         volatility=volatility(gains, periods_per_year),
-        sharpe=sharpe(gains, periods_per_year),
-        sharpe_interval=sharpe_interval(gains, periods_per_year),
-        psr=psr_of(gains),
+        sharpe=None if sr is None else sr * math.sqrt(periods_per_year),
+        sharpe_interval=_interval(sr, shape, len(gains), periods_per_year, 0.90),
+        psr=_psr(sr, shape, len(gains)),
         sortino=sortino(gains, periods_per_year),
         drawdown=max_drawdown(equity),
         calmar=calmar(equity, periods_per_year),
         value_at_risk=value_at_risk(gains),
         expected_shortfall=expected_shortfall(gains),
-        moments=moments(gains),
+        moments=shape,
         turnover=None if traded is None else turnover(traded, equity, periods_per_year),
         exposure=exposed,
         benchmark_return=None if benchmark is None else total_return(benchmark),
@@ -205,10 +200,15 @@ def sharpe_interval(
     gains: Sequence[float], periods_per_year: int, *, confidence: float = 0.90
 ) -> Interval | None:
     """Give the two-sided interval of the annual Sharpe ratio, by `sharpe_error`."""
-    sr, shape = sharpe(gains, 1), moments(gains)
+    return _interval(sharpe(gains, 1), moments(gains), len(gains), periods_per_year, confidence)
+
+
+def _interval(
+    sr: float | None, shape: Moments | None, n: int, periods_per_year: int, confidence: float
+) -> Interval | None:
     if sr is None or shape is None:
         return None
-    error = sharpe_error(sr, n=len(gains), skew=shape.skew, kurtosis=shape.kurtosis)
+    error = sharpe_error(sr, n=n, skew=shape.skew, kurtosis=shape.kurtosis)
     if error is None:
         return None
     reach = normal_quantile((1 + confidence) / 2) * error
@@ -228,10 +228,13 @@ def psr(sr: float, *, benchmark: float = 0.0, n: int, skew: float, kurtosis: flo
 
 def psr_of(gains: Sequence[float]) -> float | None:
     """Give the probability that returns have a true Sharpe ratio above 0."""
-    sr, shape = sharpe(gains, 1), moments(gains)
+    return _psr(sharpe(gains, 1), moments(gains), len(gains))
+
+
+def _psr(sr: float | None, shape: Moments | None, n: int) -> float | None:
     if sr is None or shape is None:
         return None
-    return psr(sr, n=len(gains), skew=shape.skew, kurtosis=shape.kurtosis)
+    return psr(sr, n=n, skew=shape.skew, kurtosis=shape.kurtosis)
 
 
 def expected_max_sharpe(trials: int, variance: float) -> float:
@@ -260,10 +263,13 @@ def normal_cdf(x: float) -> float:
 
 
 def normal_quantile(p: float) -> float:
-    """Give the x whose `normal_cdf` is p, 0 < p < 1."""
-    from statistics import NormalDist  # 3 ms that no other path has to pay
-
-    return NormalDist().inv_cdf(p)
+    """Give the x whose `normal_cdf` is p, 0 < p < 1, by halving: no import that takes longer."""
+    if p > 0.5:
+        return -normal_quantile(1 - p)
+    low, high = -40.0, 0.0
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if normal_cdf(middle) < p else (low, middle)
+    return high
 
 
 def sortino(gains: Sequence[float], periods_per_year: int) -> float | None:
@@ -321,32 +327,6 @@ def expected_shortfall(gains: Sequence[float], *, level: float = 0.05) -> float 
     return None if bound is None else mean([gain for gain in gains if gain <= bound])
 
 
-def alpha_beta(
-    gains: Sequence[float], benchmark: Sequence[float], periods_per_year: int
-) -> Regression | None:
-    """Regress returns on a benchmark's returns by least squares; alpha is times A.
-
-    The t statistic has Bartlett weights and floor(4 (n / 100)^(2/9)) lags, without small-sample
-    correction: Newey and West, Econometrica 55(3), 1987. None below 3 returns or when the benchmark
-    does not vary; without t when the line fits exactly.
-    """
-    n = len(gains)
-    if n < 3 or sharpe(benchmark, 1) is None:
-        return None
-    x, y, squares = mean(benchmark), mean(gains), _squares(benchmark)
-    beta = math.fsum((b - x) * (g - y) for g, b in zip(gains, benchmark, strict=True)) / squares
-    alpha = y - beta * x
-    # alpha is a weighted sum of the returns; its error is that sum of what the line leaves over
-    errors = [
-        (1 / n - x * (b - x) / squares) * (g - alpha - beta * b)
-        for g, b in zip(gains, benchmark, strict=True)
-    ]
-    variance = _long_run_variance(errors)
-    fits = variance <= ROUNDING**2 * math.fsum(g * g for g in gains) / n**2
-    t = None if fits else alpha / math.sqrt(variance)
-    return Regression(alpha * periods_per_year, beta, t)
-
-
 def excess_returns(
     gains: Sequence[float], benchmark: Sequence[float], weight: float
 ) -> list[float]:
@@ -381,13 +361,3 @@ def _squares(values: Sequence[float]) -> float:
     middle = mean(values)
     off = [value - middle for value in values]
     return math.fsum(map(mul, off, off))
-
-
-def _long_run_variance(errors: list[float]) -> float:
-    """Give the variance of the sum of errors that may hang together over a few lags."""
-    lags = math.floor(4 * (len(errors) / 100) ** (2 / 9))
-    total = math.fsum(map(mul, errors, errors))
-    for lag in range(1, lags + 1):
-        together = math.fsum(map(mul, errors[lag:], errors))
-        total += 2 * (1 - lag / (lags + 1)) * together
-    return total

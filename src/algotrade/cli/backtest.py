@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from algotrade.cli.policy import Asked, asking
 from algotrade.cli.run import Run, command, new_app, with_settings
 from algotrade.domain.times import DAY, end_of_day, parse_date, session_date
 from algotrade.errors import InputError
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from math import ceil, floor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.money import MICROS
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -25,6 +25,7 @@ from algotrade.errors import (
     AlgotradeError,
     InputError,
 )
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from types import FrameType

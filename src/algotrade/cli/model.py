@@ -33,7 +33,9 @@ Symbols = Annotated[
 def train(
     run: Run,
     symbols: Symbols = None,
-    model: Annotated[str | None, typer.Option("--model", help="auto, logit or rf.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="auto, rf, logit, hgb or blend.")
+    ] = None,
     horizon: Annotated[str | None, typer.Option("--horizon", help="Sessions ahead.")] = None,
     threshold: Annotated[
         str | None, typer.Option("--threshold", help="Prediction is 1 above this p(up).")

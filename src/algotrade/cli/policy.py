@@ -6,7 +6,7 @@ import functools
 import inspect
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from algotrade.domain.decisions import EQUITY, NOTIONAL, PROBABILITY, VOLATILITY
 from algotrade.domain.money import MICROS, parse_quantity, parse_usd
 from algotrade.domain.orders import DAY, GTC, LIMIT, MARKET, STOP, STOP_LIMIT, TIMES_IN_FORCE
 from algotrade.errors import InputError, shown
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

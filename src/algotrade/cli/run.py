@@ -6,13 +6,14 @@ import contextlib
 import functools
 import inspect
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
 from algotrade.cli.output import JSON, Output, use_color
 from algotrade.config import FILE_NAME, FORMATS, Settings, environment, load_settings
 from algotrade.errors import InputError, shown
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

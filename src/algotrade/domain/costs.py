@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from algotrade.domain.money import BPS, MICROS, NANOS, divide_half_even, notional
+from algotrade.record import NamedTuple
 
 
 class CostModel(NamedTuple):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.orders import GTC, MARKET
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from algotrade.domain.orders import Order

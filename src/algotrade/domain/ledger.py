@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from itertools import repeat
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.money import NANOS, divide_half_even, notional
 from algotrade.errors import LedgerError
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

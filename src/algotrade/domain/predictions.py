@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from algotrade.record import NamedTuple
 
 
 class Prediction(NamedTuple):

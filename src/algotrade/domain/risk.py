@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from algotrade.domain.money import MICROS, NANOS
+from algotrade.record import NamedTuple
 
 PASS = "pass"  # noqa: S105  a verdict, not a password
 FAIL = "fail"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from algotrade.errors import InputError, shown
+from algotrade.record import NamedTuple
 
 _PLAIN = re.compile(r"[A-Z]{1,5}(\.[A-Z]{1,2})?", re.ASCII)
 _PREFERRED = re.compile(r"[A-Z]{1,4}p[A-Z]?", re.ASCII)  # KIMpL: the vendor's own mixed case

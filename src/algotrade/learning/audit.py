@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.times import iso
 from algotrade.errors import InputError, shown
@@ -38,6 +38,7 @@ from algotrade.learning.features import compute_features
 from algotrade.learning.own_features import OwnFeatures
 from algotrade.learning.training import choose_model, train
 from algotrade.learning.walkforward import refit_times
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

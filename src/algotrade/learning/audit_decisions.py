@@ -10,13 +10,14 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from math import nan, sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.learning.audit_features import SAME, Outcome, differs, nearest_that_agrees
 from algotrade.learning.audit_markets import futures, null_market, other_past
 from algotrade.learning.evaluation import auc
 from algotrade.learning.labels import UNKNOWN, compute_labels
 from algotrade.learning.splits import sessions
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

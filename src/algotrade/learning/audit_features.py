@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.errors import InputError
 from algotrade.learning.audit_markets import other_future, rescaled, without_splits
 from algotrade.learning.features import compute_features, feature_row
 from algotrade.learning.own_features import OwnFeatures
 from algotrade.learning.presets import TREND
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.learning.own_features import OwnFeatures
 from algotrade.learning.splits import sessions
 from algotrade.learning.training import refit
 from algotrade.learning.walkforward import walk_forward_forecast
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,11 +13,12 @@ figures only, so a card can be judged again when N has grown.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade import measures
 from algotrade.learning.evaluation import FEWEST_DATES, FEWEST_EFFECTIVE
 from algotrade.learning.significance import SHIFTS_A_TRIAL
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.learning.rows import midranks
 from algotrade.learning.significance import FEWEST_LAGS, newey_west_t
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from typing import Any

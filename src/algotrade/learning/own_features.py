@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from algotrade.domain.money import MICROS
 from algotrade.domain.times import DAY, HOUR, iso, session_date
@@ -20,6 +20,7 @@ from algotrade.learning.basis import check_prices, price_runs, split_cuts, volum
 from algotrade.learning.formulas import FORMULAS, LOOKBACK, PRICES
 from algotrade.learning.presets import FeatureSpec, feature_spec
 from algotrade.own_code import LARGEST_LOOKBACK, load_function, told
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from array import array

@@ -8,10 +8,11 @@ generator that is passed in.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.learning.rows import midranks
 from algotrade.measures import Interval
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from typing import Any

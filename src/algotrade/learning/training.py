@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade import __version__
 from algotrade.errors import DataError
@@ -21,6 +21,7 @@ from algotrade.learning.models import (
 )
 from algotrade.learning.scorers import build_scorer, check_scorer
 from algotrade.learning.splits import check_split, walk_forward
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.times import iso
 from algotrade.errors import DataError
@@ -17,6 +17,7 @@ from algotrade.learning.features import compute_features
 from algotrade.learning.forecast import score_rows, signals
 from algotrade.learning.splits import sessions
 from algotrade.learning.training import refit
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,10 @@ numpy operations. What is not a plain decimal within bounds is marked, for the c
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.errors import DataError
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

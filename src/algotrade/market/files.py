@@ -16,7 +16,7 @@ import zlib
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.bars import Bars, from_rows
 from algotrade.domain.actions import Dividend, Split
@@ -25,6 +25,7 @@ from algotrade.domain.symbols import parse_symbol
 from algotrade.domain.times import parse_date
 from algotrade.errors import DataError, InputError, shown
 from algotrade.market.file_times import TIMEFRAMES, time_reader
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,9 +1,8 @@
 """Polygon flat files: one `YYYY-MM-DD.csv.gz` a day with all tickers, day or minute bars.
 
 Columns are found by name; `window_start` is in nanoseconds UTC (midnight in New York for day
-bars), prices and volumes are as traded. A file that is cut short or of another shape is a
-DataError; a row that cannot be believed is set aside as a finding, and a file with more than one
-in a hundred of those is a DataError too. Only a block of the file is in memory at once.
+bars), prices and volumes are as traded. A file cut short or of another shape is a DataError; a row
+that cannot be believed is set aside, more than one in a hundred are a DataError, too.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from algotrade.bars import COLUMNS, Bars, Finding
@@ -25,6 +24,7 @@ from algotrade.domain.times import MINUTE, iso, to_date, to_day, to_ts
 from algotrade.errors import DataError, InputError, shown
 from algotrade.market import digits
 from algotrade.market.quality import price_faults
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence

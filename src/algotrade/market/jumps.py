@@ -6,9 +6,10 @@ import math
 from bisect import bisect_left
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.times import to_date, to_day
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

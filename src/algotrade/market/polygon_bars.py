@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ from algotrade.market import polygon_fields as fields
 from algotrade.market.polygon_paging import Request, results_of
 from algotrade.market.polygon_words import told
 from algotrade.market.source import BarPage
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np

@@ -25,7 +25,7 @@ import weakref
 import zlib
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlencode
 
 from algotrade import clock
@@ -33,6 +33,7 @@ from algotrade.errors import DataError, PlanError, ProviderError, SecretError, S
 from algotrade.market.polygon_pacing import ACCOUNTS, HIGHEST_RATE, Account
 from algotrade.market.polygon_wire import Fuse, broken, fused_pool, make_client
 from algotrade.market.polygon_words import clean, told
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

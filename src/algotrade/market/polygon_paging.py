@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from algotrade.errors import DataError
 from algotrade.market.polygon_words import clean, told
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from datetime import date
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.bars import Bars
 from algotrade.domain.actions import Dividend, Split
@@ -27,6 +27,7 @@ from algotrade.domain.money import MICROS, parse_usd
 from algotrade.domain.times import session_date, session_day, to_date, to_day
 from algotrade.errors import DataError, InputError, shown
 from algotrade.market.source import BarPage
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import chain, islice, repeat
 from operator import floordiv, sub
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.bars import COLUMNS, Bars, from_rows
 from algotrade.domain.times import DAY, HOUR, MICROSECONDS
+from algotrade.record import NamedTuple
 from algotrade.store.actions import load_splits
 from algotrade.store.chunks import BEGIN, END, prepare_chunks, stream_columns, to_array
 from algotrade.store.database import reading

@@ -13,9 +13,10 @@ import sqlite3
 import sys
 from array import array
 from bisect import bisect_left
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.bars import COLUMNS
+from algotrade.record import NamedTuple
 from algotrade.store.database import immediate, reading
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ _PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA cell_size_check = ON",
+    "PRAGMA cache_size = -65536",
     "PRAGMA recursive_triggers = ON",
 )
 

@@ -7,7 +7,8 @@ A decision's body is a JSON array of its parts in the order of `_PARTS`; policy 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from algotrade.domain.decisions import ORDER, Decision, Policy, Sizing
 from algotrade.domain.orders import Order
@@ -15,10 +16,11 @@ from algotrade.domain.predictions import Prediction
 from algotrade.domain.risk import Check, Conditions, Limits, RiskVerdict, verdict_of
 from algotrade.domain.signals import DOWN, UP, Signal
 from algotrade.errors import LedgerError
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Grounds: TypeAlias = tuple[Policy, Limits]
 
@@ -26,7 +28,17 @@ _COLUMNS = (
     "d.decision_id, d.account, d.strategy, d.symbol, d.bar_ts, d.decided_at, d.action, d.code,"
     " d.reason, d.body, g.body"
 )
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _FROM = " FROM decisions d LEFT JOIN grounds g ON g.hash = d.grounds"
+_INSERT = (
+    "INSERT INTO decisions (account, strategy, symbol, bar_ts, decided_at, action, reason,"
+    " prediction, p_up, model_id, order_key, body, code, grounds, decision_id,"
+    " ledger_seq, marks_ts, halt_id)"
+    " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,"
+    " (SELECT coalesce(max(seq), 0) FROM ledger WHERE account = ?1),"
+    " (SELECT coalesce(max(ts), 0) FROM marks WHERE account = ?1),"
+    " (SELECT coalesce(max(halt_id), 0) FROM halts WHERE account = ?1))"
+)
 
 
 class StoredDecision(NamedTuple):
@@ -36,11 +48,26 @@ class StoredDecision(NamedTuple):
     decision: Decision
 
 
-def save_decision(db: sqlite3.Connection, decision: Decision, known: dict[Grounds, str]) -> None:
-    """Insert one decision, with the last ledger entry, mark and halt that it saw.
+def save_decisions(
+    db: sqlite3.Connection, decisions: Sequence[Decision], known: dict[Grounds, str]
+) -> range:
+    """Insert decisions, each with the last ledger entry, mark and halt; give their numbers.
 
     known: remembers the grounds that this journal has stored already.
     """
+    for decision in decisions:
+        grounds = (decision.policy, decision.limits)
+        if grounds not in known:
+            known[grounds] = _save_grounds(db, grounds)
+    (last,) = db.execute("SELECT coalesce(max(decision_id), 0) FROM decisions").fetchone()
+    numbers = range(last + 1, last + 1 + len(decisions))
+    pairs = zip(numbers, decisions, strict=True)
+    db.executemany(_INSERT, (_row(number, made, known) for number, made in pairs))
+    return numbers
+
+
+def _row(number: int, decision: Decision, known: dict[Grounds, str]) -> tuple[object, ...]:
+    """Give a decision's values in the order of `_INSERT`."""
     order, signal, prediction = decision.order, decision.signal, decision.prediction
     body = (
         signal,
@@ -52,34 +79,22 @@ def save_decision(db: sqlite3.Connection, decision: Decision, known: dict[Ground
         decision.equity,
         decision.conditions,
     )
-    grounds = (decision.policy, decision.limits)
-    digest = known.get(grounds)
-    if digest is None:
-        digest = known[grounds] = _save_grounds(db, grounds)
-    db.execute(
-        "INSERT INTO decisions (account, strategy, symbol, bar_ts, decided_at, action, reason,"
-        " prediction, p_up, model_id, order_key, body, code, grounds,"
-        " ledger_seq, marks_ts, halt_id)"
-        " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,"
-        " (SELECT coalesce(max(seq), 0) FROM ledger WHERE account = ?1),"
-        " (SELECT coalesce(max(ts), 0) FROM marks WHERE account = ?1),"
-        " (SELECT coalesce(max(halt_id), 0) FROM halts WHERE account = ?1))",
-        (
-            decision.account,
-            decision.strategy,
-            decision.symbol,
-            decision.ts,
-            decision.decided_at,
-            decision.action,
-            decision.reason,
-            prediction.value if prediction else None,
-            signal.p_up if signal else None,
-            (signal.source or None) if signal else None,
-            order.key if order is not None and decision.action == ORDER else None,
-            json.dumps(body, separators=(",", ":"), allow_nan=False),
-            decision.code,
-            digest,
-        ),
+    return (
+        decision.account,
+        decision.strategy,
+        decision.symbol,
+        decision.ts,
+        decision.decided_at,
+        decision.action,
+        decision.reason,
+        prediction.value if prediction else None,
+        signal.p_up if signal else None,
+        (signal.source or None) if signal else None,
+        order.key if order is not None and decision.action == ORDER else None,
+        _encode(body),
+        decision.code,
+        known[decision.policy, decision.limits],
+        number,
     )
 
 
@@ -122,16 +137,20 @@ def load_decisions(db: sqlite3.Connection, account: str) -> Iterator[StoredDecis
     return map(_stored, rows)
 
 
-def _save_grounds(db: sqlite3.Connection, grounds: Grounds) -> str:
+@lru_cache(maxsize=8)
+def _told(grounds: Grounds) -> tuple[str, str]:
+    """Give grounds as JSON and its hash."""
     import hashlib
 
     policy, limits = grounds
-    body = json.dumps([policy._asdict(), limits._asdict()], separators=(",", ":"), allow_nan=False)
-    digest = hashlib.sha256(body.encode()).hexdigest()
-    db.execute(
-        "INSERT INTO grounds SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM grounds WHERE hash = ?)",
-        (digest, body, digest),
-    )
+    body = _encode([policy._asdict(), limits._asdict()])
+    return body, hashlib.sha256(body.encode()).hexdigest()
+
+
+def _save_grounds(db: sqlite3.Connection, grounds: Grounds) -> str:
+    body, digest = _told(grounds)
+    if db.execute("SELECT 1 FROM grounds WHERE hash = ?", (digest,)).fetchone() is None:
+        db.execute("INSERT INTO grounds VALUES (?, ?)", (digest, body))
     return digest
 
 

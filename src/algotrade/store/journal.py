@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import contextlib
+from typing import TYPE_CHECKING
 
 from algotrade.domain.ledger import Entry, Mark, Stretch, chain_hash
 from algotrade.domain.orders import ACCEPTED, OPEN_STATES, Order
 from algotrade.errors import LedgerError
-from algotrade.store.decisions import save_decision
+from algotrade.record import NamedTuple
+from algotrade.store.decisions import save_decisions
 from algotrade.store.records import get_meta, set_meta
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
     from typing import Any
 
     from algotrade.domain.decisions import Decision
@@ -26,10 +29,27 @@ class StoreJournal:
         self._account = account
         self._recorded_at = recorded_at
         self._grounds: dict[Grounds, str] = {}
+        self._held_back: list[Decision] = []
+        self._together = False
         self.decisions: list[Decision] = []
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Hold decisions back until something else is written or all are made; then write them.
+
+        The rows are the same as one by one; SQLite only starts fewer statements.
+        """
+        self._together = True
+        try:
+            yield
+            self._write()
+        finally:
+            self._together = False
+            self._held_back.clear()
 
     def append(self, entry: Entry) -> None:
         """Append one ledger entry as the next link of the account's chain."""
+        self._write()
         db, account = self._db, self._account
         last = db.execute(
             "SELECT seq, hash FROM ledger WHERE account = ? ORDER BY seq DESC LIMIT 1", (account,)
@@ -46,12 +66,13 @@ class StoreJournal:
         """Record a decision; a placed order and its first state go with it."""
         del before
         self.decisions.append(decision)
-        save_decision(self._db, decision, self._grounds)
-        if decision.placed is not None:
-            self._insert_order(decision.placed)
+        self._held_back.append(decision)
+        if not self._together:
+            self._write()
 
     def order_event(self, order: Order, ts: int, state: str, detail: str) -> None:
         """Record a new state of an order."""
+        self._write()
         self._db.execute(
             "INSERT INTO order_events VALUES"
             " (?1, (SELECT coalesce(max(seq), 0) + 1 FROM order_events WHERE key = ?1), ?2, ?3, ?4,"
@@ -61,23 +82,26 @@ class StoreJournal:
 
     def mark(self, account: str, stretch: Stretch) -> None:
         """Record valuations of the account."""
+        self._write()
         rows = ((account, *mark) for mark in stretch.marks())
         self._db.executemany("INSERT INTO marks VALUES (?,?,?,?,?)", rows)
 
     def halt(self, account: str, ts: int, cause: str) -> None:
         """Record that trading stops until a person resets it."""
+        self._write()
         save_halt(self._db, account, ts=ts, kind="halt", reason=cause)
 
-    def _insert_order(self, order: Order) -> None:
-        self._db.execute(
-            f"INSERT INTO orders ({', '.join(_ORDER_FIELDS)})"
-            f" VALUES ({','.join('?' * len(_ORDER_FIELDS))})",
-            order,
-        )
-        self._db.execute(
-            "INSERT INTO order_events VALUES"
-            " (?, 1, ?, ?, '', (SELECT max(decision_id) FROM decisions))",
-            (order.key, order.placed_at, ACCEPTED),
+    def _write(self) -> None:
+        """Write the decisions held back, the orders they placed and the first state of each."""
+        if not self._held_back:
+            return
+        made, self._held_back = self._held_back, []
+        numbers = save_decisions(self._db, made, self._grounds)
+        placed = [(one.placed, n) for one, n in zip(made, numbers, strict=True) if one.placed]
+        self._db.executemany(_INSERT_ORDER, [order for order, _ in placed])
+        self._db.executemany(
+            "INSERT INTO order_events VALUES (?, 1, ?, ?, '', ?)",
+            [(order.key, order.placed_at, ACCEPTED, number) for order, number in placed],
         )
 
 
@@ -85,6 +109,9 @@ _ENTRY_COLUMNS = "ts, kind, ref, symbol, quantity, price, amount, fee, note"
 _ORDER_FIELDS = (
     *("key", "account", "strategy", "symbol", "side", "quantity", "bar_ts", "placed_at"),
     *("client_id", "type", "limit_price", "stop_price", "time_in_force"),
+)
+_INSERT_ORDER = (
+    f"INSERT INTO orders ({', '.join(_ORDER_FIELDS)}) VALUES ({','.join('?' * len(_ORDER_FIELDS))})"
 )
 _ORDER_COLUMNS = ", ".join(f"o.{name}" for name in _ORDER_FIELDS)
 _LAST_EVENT = (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.bars import from_rows
 from algotrade.domain.times import MICROSECONDS
+from algotrade.record import NamedTuple
 from algotrade.store.actions import load_splits
 from algotrade.store.bars import find_series
 from algotrade.store.decisions import load_decisions

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.errors import DiskError, InputError, LedgerError
+from algotrade.record import NamedTuple
 from algotrade.store.database import check_ours, connect
 
 if TYPE_CHECKING:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from algotrade.domain.ledger import Entry, Mark
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     import sqlite3
@@ -71,7 +72,7 @@ def save_run(db: sqlite3.Connection, record: RunRecord, trail: RunTrail) -> RunR
     db.executemany(
         "INSERT INTO run_marks VALUES (?,?,?,?,?)", ((name, *mark) for mark in trail.marks)
     )
-    return numbered
+    return _record(row)
 
 
 def find_runs(db: sqlite3.Connection, prefix: str) -> list[RunRecord]:
@@ -136,7 +137,7 @@ def run_decisions(db: sqlite3.Connection, run_id: str) -> Iterator[tuple[Any, ..
 
 
 def _dump(table: Mapping[str, Any]) -> str:
-    return json.dumps(table, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(table, separators=(",", ":"), allow_nan=False)
 
 
 def _record(row: tuple[Any, ...]) -> RunRecord:

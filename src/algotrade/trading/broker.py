@@ -6,7 +6,7 @@ its four prices is decided against the trader.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.money import BPS, NANOS
 from algotrade.domain.orders import (
@@ -22,6 +22,7 @@ from algotrade.domain.orders import (
     Order,
     OrderEvent,
 )
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

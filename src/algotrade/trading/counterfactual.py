@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from algotrade.domain.decisions import HOLD, ORDER, PROBABILITY, REFUSED, SMALL
 from algotrade.domain.money import BPS
 from algotrade.domain.orders import BUY
 from algotrade.domain.signals import DOWN, KEEP, PPM, UP
+from algotrade.record import NamedTuple
 from algotrade.trading.decision import decide
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.decisions import (
     EQUITY,
@@ -22,6 +22,7 @@ from algotrade.domain.decisions import (
 from algotrade.domain.money import BPS, NANOS, format_quantity
 from algotrade.domain.orders import BUY, LIMIT, SELL, STOP, STOP_LIMIT, Order, order_key
 from algotrade.domain.signals import DOWN, KEEP, PPM, UP
+from algotrade.record import NamedTuple
 from algotrade.trading.risk import check_order
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import heapq
 from bisect import bisect_left, bisect_right
 from itertools import pairwise, repeat
 from operator import mul
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from algotrade.domain.actions import Delisting, Dividend, Split
 from algotrade.domain.decisions import PROBABILITY
@@ -19,6 +19,7 @@ from algotrade.domain.ledger import Stretch
 from algotrade.domain.money import BPS, NANOS, notional
 from algotrade.domain.signals import DOWN, KEEP, NONE, PPM, UP, Signal
 from algotrade.domain.times import session_day, to_day
+from algotrade.record import NamedTuple
 from algotrade.trading.decision import Moment
 from algotrade.trading.risk import loss_bps
 from algotrade.trading.session import Turn

@@ -6,6 +6,7 @@ counts open orders as if they were filled.
 
 from __future__ import annotations
 
+from operator import le
 from typing import TYPE_CHECKING
 
 from algotrade.domain.money import BPS, NANOS
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     Losses: TypeAlias = tuple[int | None, int | None]
 
 _SHORT = RULE_IDS.index("R13")
+_ALL_PASS = LETTER_PASS * len(RULES)
 
 
 def check_order(
@@ -56,7 +58,7 @@ def _looked_at(
     """Give value, bound and letter of each of RULES."""
     worst = _worst_price(conditions, limits)
     equity = state.equity
-    values = (
+    values: tuple[int | None, ...] = (
         len(conditions.halts) + bool(state.halt),
         *_order_values(order, state, conditions, worst),
         *_exposure_values(order, state, limits, worst, equity),
@@ -76,20 +78,26 @@ def _looked_at(
         limits.drawdown_halt_bps,
         limits.max_stale_sessions,
     )
-    reducing = order is not None and is_reducing(order, state)
-    letters = "".join(
-        [
-            LETTER_PASS
-            if value is not None and value <= bound
-            else LETTER_EXEMPT
-            if reducing and rule.exempt and value is not None
-            else LETTER_FAIL
-            for rule, value, bound in zip(RULES, values, bounds, strict=True)
-        ]
-    )
+    known = [value for value in values if value is not None]
+    if len(known) == len(values) and all(map(le, known, bounds)):
+        letters = _ALL_PASS
+    else:
+        letters = _letters(values, bounds, order is not None and is_reducing(order, state))
     if limits.allow_short:  # R10 and R12 bound what is sold short
         letters = f"{letters[:_SHORT]}{LETTER_NA}{letters[_SHORT + 1 :]}"
     return values, bounds, letters
+
+
+def _letters(values: tuple[int | None, ...], bounds: tuple[int, ...], reducing: bool) -> str:  # noqa: FBT001
+    """Give the letter of each of RULES."""
+    return "".join(
+        LETTER_PASS
+        if value is not None and value <= bound
+        else LETTER_EXEMPT
+        if reducing and rule.exempt and value is not None
+        else LETTER_FAIL
+        for rule, value, bound in zip(RULES, values, bounds, strict=True)
+    )
 
 
 def halting_loss(state: TradingState, limits: Limits) -> str | None:

@@ -11,11 +11,12 @@ fees of deposits and withdrawals left out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.ledger import DEPOSIT, DIVIDEND, SPLIT, WITHDRAWAL, Portfolio, apply
 from algotrade.domain.money import NANOS, divide_half_even
 from algotrade.errors import LedgerError
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.decisions import ORDER
 from algotrade.domain.orders import OrderEvent
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.actions import Split
 from algotrade.domain.ledger import DELISTING, DIVIDEND, SPLIT, Entry, Mark, fill_entry
 from algotrade.domain.money import divide_half_even, notional
 from algotrade.domain.orders import CANCELLED, FILLED, PARTIAL, TRIGGERED, Fill
+from algotrade.record import NamedTuple
 from algotrade.trading.decision import decide as decide_moment
 from algotrade.trading.risk import halting_loss
 

@@ -117,9 +117,11 @@ class TradingState:
 
     def projected(self, symbol: str) -> int:
         """Give the signed position once every open order is filled."""
-        held = self.portfolio.held(symbol)
-        waiting = self.orders.get(symbol)
-        return held + sum(one.signed_left for one in waiting) if waiting else held
+        position = self.portfolio.positions.get(symbol)
+        quantity = position.quantity if position else 0
+        for waiting in self.orders.get(symbol, ()):
+            quantity += waiting.signed_left
+        return quantity
 
     @property
     def gross(self) -> int | None:
@@ -137,11 +139,7 @@ class TradingState:
 
     def exposure(self, symbol: str) -> int | None:
         """Give one symbol's part of `gross`, or None where it has no price."""
-        quantity = self.projected(symbol)
-        if quantity == 0:
-            return 0
-        price = self.prices.get(symbol)
-        return None if price is None else -(-abs(quantity) * price // NANOS)
+        return _weight(self.projected(symbol), self.prices.get(symbol))
 
     def committed(self) -> int | None:
         """Give the cash that open buys will need at the newest prices; None without a price."""
@@ -165,19 +163,23 @@ class TradingState:
         self._equity = self._gross = self._largest = self._committed = None
 
     def reprice(self, prices: Mapping[str, int]) -> None:
-        """Take newer prices."""
-        self.prices.update(prices)
-        self._equity = self._gross = self._largest = self._committed = None
+        """Take newer prices; sums stay where no price of a stake has changed."""
+        known = self.prices
+        for symbol, price in prices.items():
+            if known.get(symbol) != price and self._has_stake(symbol):
+                self._equity = self._gross = self._largest = self._committed = None
+                break
+        known.update(prices)
 
     def place(self, order: Order) -> None:
         """Add an order that waits from now on."""
-        gross, largest, before = self._gross, self._largest, self.exposure(order.symbol)
+        symbol, gross, largest = order.symbol, self._gross, self._largest
+        quantity, price = self.projected(symbol), self.prices.get(symbol)
         waiting, committed = OpenOrder(order), self._committed
-        self.orders[order.symbol] = (*self.orders.get(order.symbol, ()), waiting)
+        self.orders[symbol] = (*self.orders.get(symbol, ()), waiting)
         needed = self._needed(waiting)
-        known = committed is not None and needed is not None
-        self._committed = (committed or 0) + (needed or 0) if known else None
-        after = self.exposure(order.symbol)
+        self._committed = None if committed is None or needed is None else committed + needed
+        before, after = _weight(quantity, price), _weight(quantity + order.signed, price)
         self._gross = self._largest = None
         if gross is None or largest is None or before is None or after is None:
             return
@@ -209,6 +211,9 @@ class TradingState:
         self.peak_profit = max(self.peak_profit, cash + max(values) - contributed)
         self.last_mark = Mark(ts[-1], cash, values[-1], contributed)
 
+    def _has_stake(self, symbol: str) -> bool:
+        return symbol in self._whole or symbol in self._part or symbol in self.orders
+
     def _needed(self, waiting: OpenOrder) -> int | None:
         if waiting.order.side != BUY:
             return 0
@@ -236,6 +241,13 @@ class TradingState:
             self._part[symbol] = quantity
         elif whole:
             self._whole[symbol] = whole
+
+
+def _weight(quantity: int, price: int | None) -> int | None:
+    """Value a quantity without its sign, rounded up; None where it has no price."""
+    if quantity == 0:
+        return 0
+    return None if price is None else -(-abs(quantity) * price // NANOS)
 
 
 def opening_state(

@@ -7,13 +7,14 @@ from functools import partial
 from itertools import accumulate, chain, pairwise, repeat
 from math import gcd, prod
 from operator import mul
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.money import MICROS
 from algotrade.domain.signals import DOWN, KEEP, NONE, UP, Signals
 from algotrade.domain.times import iso, session_date, session_day, to_day
 from algotrade.errors import InputError, shown
 from algotrade.own_code import load_function, near, told
+from algotrade.record import NamedTuple
 from algotrade.trading.strategy_loader import (
     Value,
     as_text,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from algotrade import __version__
 from algotrade.domain.decisions import PROBABILITY, VOLATILITY, Policy
@@ -14,6 +14,7 @@ from algotrade.domain.risk import Conditions, Limits
 from algotrade.domain.signals import Signals
 from algotrade.domain.times import session_date
 from algotrade.errors import DataError, InputError
+from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.store import runs as run_store
 from algotrade.store.database import immediate

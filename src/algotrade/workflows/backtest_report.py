@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from algotrade.bars import adjusted
 from algotrade.domain.decisions import HOLD, ORDER, REFUSED
 from algotrade.domain.ledger import DELISTING, DEPOSIT, DIVIDEND, FILL
-from algotrade.domain.money import BPS, MICROS, NANOS, divide_half_even, notional
-from algotrade.domain.orders import CANCELLED, EXPIRED
+from algotrade.domain.money import MICROS, NANOS, divide_half_even, notional
+from algotrade.domain.orders import CANCELLED, EXPIRED, TRIGGERED
 from algotrade.domain.times import session_day
 from algotrade.errors import InputError
 from algotrade.measures import (
@@ -107,17 +107,24 @@ def _money(outcome: Outcome, equity: Sequence[int]) -> dict[str, float | None]:
 
 
 def _slippage(outcome: Outcome) -> int:
-    """Give what the fills at a bar's open cost beyond that open; those at a limit cost nothing."""
+    """Give what the fills cost beyond the price they were met at: the open, or a stop, a limit."""
     by_symbol = {history.bars.symbol: history.bars for history in outcome.histories}
-    total, bps = 0, outcome.costs.slippage_bps
-    for entry in outcome.journal.entries if bps else ():
+    orders = {event.order.key: event.order for event in outcome.journal.events}
+    stopped = {
+        (event.order.key, event.ts) for event in outcome.journal.events if event.state == TRIGGERED
+    }
+    total = 0
+    for entry in outcome.journal.entries if outcome.costs.slippage_bps else ():
         if entry.kind != FILL:
             continue
-        bars = by_symbol[entry.symbol]
-        price = bars.open[bisect_left(bars.ts_open, entry.ts)]
-        moved = (entry.price - price) * (1 if entry.quantity > 0 else -1)
-        if 0 < moved <= price * bps // BPS + 1:
-            total += notional(abs(entry.quantity), moved)
+        key, sign = entry.ref.rpartition(".")[0], 1 if entry.quantity > 0 else -1
+        bars, order = by_symbol[entry.symbol], orders[key]
+        met = bars.open[bisect_left(bars.ts_open, entry.ts)] * sign
+        if order.stop_price is not None and (key, entry.ts) in stopped:
+            met = max(met, order.stop_price * sign)
+        if order.limit_price is not None:
+            met = min(met, order.limit_price * sign)
+        total += notional(abs(entry.quantity), entry.price * sign - met)
     return total
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.clock import Clock, FixedClock, SystemClock
 from algotrade.domain.ledger import DEPOSIT, Entry
 from algotrade.domain.times import DAY, iso, parse_instant
 from algotrade.errors import DataError, LedgerError, SecretError
+from algotrade.record import NamedTuple
 from algotrade.store import database, journal, records
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.ledger import DEPOSIT, DIVIDEND, FILL, WITHDRAWAL
 from algotrade.domain.money import notional
 from algotrade.errors import InputError
+from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.store import journal
 from algotrade.store.past import load_past

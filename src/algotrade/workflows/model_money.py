@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade import measures
 from algotrade.domain.costs import CostModel
@@ -16,6 +16,7 @@ from algotrade.domain.risk import WIDE
 from algotrade.domain.signals import DOWN, NONE, UP, Signals
 from algotrade.domain.times import session_day, to_day
 from algotrade.errors import DataError
+from algotrade.record import NamedTuple
 from algotrade.trading.feed import History
 from algotrade.workflows.backtest import BACKTEST, Plan, run
 from algotrade.workflows.speakers import WEIGHT_WINDOW

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.errors import DataError, ModelError
+from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.store import records
 from algotrade.store.database import immediate

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.ledger import DEPOSIT, FILL, WITHDRAWAL, Entry, imbalance, replay
 from algotrade.domain.money import BPS, format_usd
 from algotrade.domain.orders import KEY_SHOWN
 from algotrade.errors import DataError, InputError, LedgerError
 from algotrade.portfolio.holdings import Price, Valuation, value_portfolio
+from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.store import journal
 from algotrade.store.database import immediate

@@ -7,11 +7,12 @@ features, signal, state, risk, order. A step that needs what differs is not take
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from algotrade.domain.signals import DOWN, KEEP, NONE, UP
 from algotrade.domain.times import iso, session_date
 from algotrade.errors import AlgotradeError, DataError, InputError, ModelError
+from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.store import journal
 from algotrade.store.past import Past, PastDecision, load_past

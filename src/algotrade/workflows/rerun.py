@@ -7,11 +7,12 @@ anew is chosen, so that two runs that differ in one choice tell what that choice
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.ledger import DEPOSIT, WITHDRAWAL
 from algotrade.domain.risk import Conditions
 from algotrade.errors import DataError, InputError, ModelError
+from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.store import records
 from algotrade.store.past import first_bars

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.risk import Conditions, RiskVerdict
 from algotrade.errors import DiskError, HaltedError, InputError
+from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.store import journal
 from algotrade.store.database import immediate

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from algotrade.errors import InputError, shown
+from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.store import runs as run_store
 from algotrade.workflows.backtest_report import luck

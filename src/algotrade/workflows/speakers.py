@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from array import array
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.decisions import PROBABILITY, VOLATILITY
 from algotrade.domain.signals import DOWN, NONE, PPM, UP, Signal
 from algotrade.errors import DataError, InputError, shown
+from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.workflows.context import DAILY, Workspace
 from algotrade.workflows.models import Model, load_model, no_bars

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from algotrade.domain.decisions import HOLD, Decision, Policy, Sizing
 from algotrade.domain.ledger import Portfolio, replay
 from algotrade.domain.orders import GTC, MARKET
 from algotrade.domain.risk import Conditions
 from algotrade.errors import DataError, InputError
+from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.store import journal
 from algotrade.store.database import immediate
@@ -131,7 +132,8 @@ def _trade(ws: Workspace, request: Request, speaker: Speaker | None) -> list[Tra
     with immediate(ws.db):
         filled = (*earlier, *settle(ws))
         book = journal.StoreJournal(ws.db, ws.account, recorded_at=ws.clock.now())
-        done = _decide(ws, request, book, speaker)
+        with book.together():
+            done = _decide(ws, request, book, speaker)
     placed = any(decision.placed for decision in done.decisions.values())
     clock = _move_clock(ws) if placed and ws.simulated else None
     fills = (*filled, *(clock.fills if clock else ()))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from algotrade.record import NamedTuple
 from algotrade.store import journal, records
 from algotrade.store.past import load_past
 from algotrade.trading.counterfactual import Case, Counterfactual, counterfactuals, outcome
