@@ -177,7 +177,10 @@ def _linear_p(phi: Array, x: Array, horizon: int) -> Array:
         step = past @ phi[::-1]
         total += step
         past = np.concatenate([past[:, 1:], step[:, None]], axis=1)
-    return ndtr(total / (SIGMA * math.sqrt(linear_variances(phi, horizon)[1])))
+    chance: NDArray[np.float64] = ndtr(
+        total / (SIGMA * math.sqrt(linear_variances(phi, horizon)[1]))
+    )
+    return chance
 
 
 def _regime_p(g: float, horizon: int) -> float:

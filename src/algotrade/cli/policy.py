@@ -58,9 +58,15 @@ FLAGS: dict[str, Any] = {
     ],
     "short": Annotated[bool, _option("--short", "Sell short while down is said.")],
     "limit": Annotated[
-        str | None, _option("--limit", "Limit price, or -0.5% off the close (to buy).")
+        str | None,
+        _option(
+            "--limit", "Limit price, or -0.5%: that much below the close to buy, above it to sell."
+        ),
     ],
-    "stop": Annotated[str | None, _option("--stop", "Stop price, or +1% off the close (to buy).")],
+    "stop": Annotated[
+        str | None,
+        _option("--stop", "Stop price, or 1%: that much above the close to buy, below it to sell."),
+    ],
     "tif": Annotated[str | None, _option("--tif", "gtc, the default, or day: for one session.")],
 }
 

@@ -68,7 +68,8 @@ def trade(
     if side is not None and asked.sizing is not None:
         raise InputError("--side asks for one order of a size", hint="--side buy --qty 10")
     if no_model and (model or asked.rule):
-        raise InputError("--no-model and --model contradict each other", hint="give one of them")
+        named = "--model" if model else "--strategy"
+        raise InputError(f"--no-model and {named} contradict each other", hint="give one of them")
     request = Request(
         symbols=tuple(read_symbols(run, symbol)),
         side=_read_side(side),

@@ -87,8 +87,8 @@ def why_view(result: WhyResult) -> View:
             {
                 "id": check.id,
                 "limit": check.name,
-                "value": in_unit(check.value, check.unit),
-                "most": in_unit(check.limit, check.unit),
+                "value": _value(check),
+                "most": in_unit(check.limit, check.unit) if _value(check) != "-" else "-",
                 "headroom": "" if check.headroom is None else in_unit(check.headroom, check.unit),
                 "status": check.status,
             }
@@ -153,6 +153,10 @@ def _input_lines(result: WhyResult) -> list[str]:
     }
     told = ", ".join(f"{name} {digest[:12]}" for name, digest in found.items() if digest)
     return [f"sha256   {told}"] if told else []
+
+
+def _value(check: Check) -> str:
+    return "-" if check.status == NOT_APPLICABLE else in_unit(check.value, check.unit)
 
 
 def decision_lines(decision: Decision) -> list[str]:

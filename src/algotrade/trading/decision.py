@@ -137,21 +137,22 @@ def _wished_entry(
     """Hold a long position while up is said, or a short one while down is."""
     side, sign = (BUY, 1) if stance == UP else (SELL, -1)
     told = _told(signal, stance)
+    hold, holding = ("hold", "holding") if stance == UP else ("hold short", "short")
     working = state.working(moment.symbol, side)
     have = held * sign + working
     shown = format_quantity(have)
     if policy.sizing is not None and have > 0:
-        return Wish(side, 0, IN, f"{told}: already holding {shown}")
+        return Wish(side, 0, IN, f"{told}: already {holding} {shown}")
     target = _target(moment, signal, state, policy)
     missing = max(0, target - have)
     if missing and have < 0:
-        against = f"{told}: hold {format_quantity(target)}, have {shown} against it"
+        against = f"{told}: {hold} {format_quantity(target)}, have {shown} against it"
         return Wish(side, missing, IN, against)
     if missing:
-        return Wish(side, missing, IN, f"{told}: hold {format_quantity(target)}, have {shown}")
+        return Wish(side, missing, IN, f"{told}: {hold} {format_quantity(target)}, have {shown}")
     if target == 0 and have == 0:
         return Wish(side, 0, SMALL, f"{told}: the size comes to nothing")
-    return Wish(side, 0, IN, f"{told}: already holding {shown} of {format_quantity(target)}")
+    return Wish(side, 0, IN, f"{told}: already {holding} {shown} of {format_quantity(target)}")
 
 
 def _wished_exit(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
+from contextlib import redirect_stdout
 from functools import partial
 from itertools import accumulate, chain, pairwise, repeat
 from math import gcd, prod
@@ -260,7 +262,15 @@ def _ask_and_check(own: Own, params: Mapping[str, Value], lookback: int, bars: B
     A function that remembers or draws lots answers otherwise, and is refused here: what a
     backtest showed of it is not what it would say tomorrow.
     """
-    said = _ask(own, params, lookback, bars)
+    with redirect_stdout(sys.stderr):  # what it prints is talk, never a result
+        said = _ask(own, params, lookback, bars)
+        _check_again(own, params, lookback, bars, said)
+    return said
+
+
+def _check_again(
+    own: Own, params: Mapping[str, Value], lookback: int, bars: Bars, said: bytes
+) -> None:
     first = lookback - 1
     step = max(1, (len(bars) - first) // CHECKED)
     for at in range(len(bars) - 1, first - 1, -step):
@@ -270,7 +280,6 @@ def _ask_and_check(own: Own, params: Mapping[str, Value], lookback: int, bars: B
                 f"{own.label} said two things of the same window at {_bar(bars, at)}",
                 hint="decide from the window alone: nothing remembered, no clock, no random number",
             )
-    return said
 
 
 def _ask(own: Own, params: Mapping[str, Value], lookback: int, bars: Bars) -> bytes:

@@ -27,7 +27,7 @@ from algotrade.workflows.backtest_report import make_report
 from algotrade.workflows.context import DAILY, Workspace
 from algotrade.workflows.models import no_bars
 from algotrade.workflows.settle import load_history
-from algotrade.workflows.speakers import VOLATILITY_WINDOW, WEIGHT_WINDOW, rule_speaker
+from algotrade.workflows.speakers import VOLATILITY_WINDOW, WEIGHT_WINDOW, check_reads, rule_speaker
 from algotrade.workflows.trade import Request, policy_of
 
 if TYPE_CHECKING:
@@ -184,10 +184,7 @@ def hear(
     """Ask who is to be asked about every bar."""
     request = plan.request
     if request.rule is not None:
-        if request.exit_below is not None:
-            raise InputError(
-                "--exit-below reads p(up), which a rule does not say", hint="a model, or without it"
-            )
+        check_reads(request.sizing, request.exit_below, has_probability=False)
         speaker = rule_speaker(request.rule, request.params)
         said = {one.bars.symbol: _by_rule(speaker, one) for one in histories}
         return Heard(speaker.strategy, _sized(said, histories, plan))
@@ -263,11 +260,7 @@ def _sized(
         if sizing.kind == VOLATILITY:
             moves = volatilities(history.bars, window=VOLATILITY_WINDOW)
             signals = signals._replace(volatilities=moves)
-        elif signals.p_up is None:
-            raise InputError(
-                "--probability sizes by p(up), which a rule does not say", hint="--equity 10%"
-            )
-        else:
+        elif signals.p_up is not None:
             signals = signals._replace(weights=damped_weights(signals.p_up, window=WEIGHT_WINDOW))
         found[history.bars.symbol] = signals
     return found

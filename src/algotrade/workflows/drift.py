@@ -19,6 +19,7 @@ from algotrade.store import bars as bar_store
 from algotrade.store import journal
 from algotrade.store.past import load_past
 from algotrade.workflows.context import DAILY, Workspace, account_record
+from algotrade.workflows.models import no_bars
 from algotrade.workflows.rerun import Choices, Rerun
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def _prices(ws: Workspace, rerun: Rerun) -> dict[str, int]:
     prices = {}
     for symbol in rerun.symbols:
         newest = bar_store.load_bars(ws.db, ws.source, symbol, DAILY, until=rerun.end, last=1)
-        if len(newest):
-            prices[symbol] = newest.close[-1]
+        if not len(newest):
+            raise no_bars(ws, symbol)
+        prices[symbol] = newest.close[-1]
     return prices

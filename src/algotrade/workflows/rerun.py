@@ -80,7 +80,11 @@ class Rerun:
         self._speakers: dict[str, Speaker | None] = {}
         self._moments: dict[tuple[int, int, bool, bool], Moment | None] = {}
         settled = records.settled_until(ws.db, ws.account).values()
-        self.end = max([*settled, decisions[-1].stored.decision.decided_at])
+        newest = decisions[-1].stored.decision
+        later = (one.stored.decision.ts for one in past.decisions)
+        self.end = min(  # what was decided after the span is none of it
+            [max([*settled, newest.decided_at]), *(ts for ts in later if ts > newest.ts)]
+        )
         seen = decisions[0].seen
         self.opening = seen.ledger_seq if seen else 0
         self.opening_mark = self._opening_state().last_mark

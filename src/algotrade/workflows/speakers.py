@@ -66,6 +66,18 @@ def find_speaker(
     return Speaker(MODEL, model=load_model(ws, model_id))
 
 
+def check_reads(sizing: Sizing | None, exit_below: float | None, *, has_probability: bool) -> None:
+    """Refuse what reads p(up) where nobody says it."""
+    if has_probability:
+        return
+    if sizing is not None and sizing.kind == PROBABILITY:
+        raise InputError(
+            "--probability sizes by p(up), which only a model says", hint="--equity 10%"
+        )
+    if exit_below is not None:
+        raise InputError("--exit-below reads p(up), which only a model says", hint="leave it out")
+
+
 def rule_speaker(rule: str, params: Sequence[tuple[str, str]]) -> Speaker:
     """Give a rule strategy as a speaker."""
     from algotrade.trading.strategies import load_strategy

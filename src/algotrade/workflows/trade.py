@@ -20,7 +20,7 @@ from algotrade.trading.session import Decider, MemoryJournal, run_session, turns
 from algotrade.workflows.context import DAILY, Workspace, account_lock, account_record, halts
 from algotrade.workflows.models import no_bars
 from algotrade.workflows.settle import settle
-from algotrade.workflows.speakers import Speaker, find_speaker, lookback_of, said_of
+from algotrade.workflows.speakers import Speaker, check_reads, find_speaker, lookback_of, said_of
 from algotrade.workflows.state import load_state, stale_sessions
 
 if TYPE_CHECKING:
@@ -187,6 +187,7 @@ def _decide(
         rule=request.rule,
         params=request.params,
     )
+    check_reads(request.sizing, request.exit_below, has_probability=speaker.model is not None)
     policy = policy_of(ws.account, request, speaker)
     moments, already = [], {}
     for symbol in request.symbols:
