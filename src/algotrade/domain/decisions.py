@@ -28,7 +28,6 @@ NOTIONAL = "notional"
 EQUITY = "equity"
 VOLATILITY = "volatility"
 PROBABILITY = "probability"
-SIZINGS = (NOTIONAL, EQUITY, VOLATILITY, PROBABILITY)
 
 
 class Sizing(NamedTuple):

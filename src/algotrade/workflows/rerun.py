@@ -17,23 +17,22 @@ from algotrade.store import bars as bar_store
 from algotrade.store import records
 from algotrade.store.past import first_bars
 from algotrade.trading.broker import SimulatedBroker
-from algotrade.trading.decision import Moment
 from algotrade.trading.feed import History, Market
 from algotrade.trading.session import Decider, MemoryJournal, run_session, turns_of
 from algotrade.workflows.context import DAILY, Workspace
 from algotrade.workflows.rebuild import Rebuilder
 from algotrade.workflows.replay import find_again
 from algotrade.workflows.settle import load_history
-from algotrade.workflows.speakers import Spoken, lookback_of, said_of
+from algotrade.workflows.speakers import Spoken, lookback_of, said_of, settled_bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from algotrade.bars import Bars
     from algotrade.domain.decisions import Decision
     from algotrade.domain.ledger import Entry
     from algotrade.domain.orders import Order
     from algotrade.store.past import Past, PastDecision
+    from algotrade.trading.decision import Moment
     from algotrade.trading.state import TradingState
     from algotrade.workflows.speakers import Speaker
 
@@ -228,7 +227,7 @@ class Rerun:
                 spoken = said_of(speaker, bars, like.policy.sizing)
             except DataError:  # a feature is no number: nothing is said
                 return None
-        return _silent_bar(bars, spoken)
+        return settled_bar(bars, spoken)
 
     def _speaker(self, like: Decision) -> Speaker | None:
         """Find who spoke; None where that is not to be had, then what was said then counts."""
@@ -279,18 +278,3 @@ def _closes_bar(order: Order, ask: Ask) -> bool:
     if (order.strategy, order.symbol, order.bar_ts, order.client_id) != same:
         return False
     return policy.side is None or (order.side, order.quantity) == (policy.side, policy.quantity)
-
-
-def _silent_bar(bars: Bars, spoken: Spoken) -> Moment:
-    return Moment(
-        ts=bars.ts_close[-1],
-        symbol=bars.symbol,
-        ts_open=bars.ts_open[-1],
-        open=bars.open[-1],
-        high=bars.high[-1],
-        low=bars.low[-1],
-        close=bars.close[-1],
-        volume=0,
-        signal=spoken.signal,
-        prediction=spoken.prediction,
-    )

@@ -10,9 +10,8 @@ from algotrade.domain.decisions import PROBABILITY, VOLATILITY
 from algotrade.domain.signals import DOWN, NONE, PPM, UP, Signal
 from algotrade.errors import DataError, InputError, shown
 from algotrade.record import NamedTuple
-from algotrade.store import bars as bar_store
-from algotrade.workflows.context import DAILY, Workspace
-from algotrade.workflows.models import Model, load_model, no_bars
+from algotrade.trading.decision import Moment
+from algotrade.workflows.models import Model, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from algotrade.domain.decisions import Sizing
     from algotrade.domain.predictions import Prediction
     from algotrade.trading.strategies import Strategy
+    from algotrade.workflows.context import Workspace
 
 MODEL = "model"
 MANUAL = "manual"
@@ -104,31 +104,23 @@ def lookback_of(speaker: Speaker, sizing: Sizing | None) -> int:
     return needed
 
 
-def listen(
-    ws: Workspace,
-    speaker: Speaker,
-    symbol: str,
-    *,
-    until: int,
-    known_at: int | None = None,
-    sizing: Sizing | None = None,
-) -> Spoken:
-    """Hear what is said of the newest bar up to `until`, from as many bars as it takes.
+def settled_bar(bars: Bars, spoken: Spoken) -> Moment:
+    """Give the newest bar as a moment without actions or volume: it is settled.
 
-    known_at: as the bars were known then.
+    With its volume, an order that was filled in part would be filled from the same bar again.
     """
-    bars = bar_store.load_bars(
-        ws.db,
-        ws.source,
-        symbol,
-        DAILY,
-        until=until,
-        known_at=known_at,
-        last=lookback_of(speaker, sizing),
+    return Moment(
+        ts=bars.ts_close[-1],
+        symbol=bars.symbol,
+        ts_open=bars.ts_open[-1],
+        open=bars.open[-1],
+        high=bars.high[-1],
+        low=bars.low[-1],
+        close=bars.close[-1],
+        volume=0,
+        signal=spoken.signal,
+        prediction=spoken.prediction,
     )
-    if not len(bars):
-        raise no_bars(ws, symbol)
-    return said_of(speaker, bars, sizing)
 
 
 def said_of(speaker: Speaker, bars: Bars, sizing: Sizing | None = None) -> Spoken:

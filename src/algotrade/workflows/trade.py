@@ -15,22 +15,27 @@ from algotrade.store import journal
 from algotrade.store.database import immediate
 from algotrade.store.decisions import decision_of
 from algotrade.trading.broker import SimulatedBroker
-from algotrade.trading.decision import Moment
 from algotrade.trading.session import Decider, MemoryJournal, run_session, turns_of
 from algotrade.workflows.context import DAILY, Workspace, account_lock, account_record, halts
 from algotrade.workflows.models import no_bars
 from algotrade.workflows.settle import settle
-from algotrade.workflows.speakers import Speaker, check_reads, find_speaker, lookback_of, said_of
+from algotrade.workflows.speakers import (
+    Speaker,
+    check_reads,
+    find_speaker,
+    lookback_of,
+    said_of,
+    settled_bar,
+)
 from algotrade.workflows.state import load_state, stale_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from algotrade.bars import Bars
     from algotrade.domain.orders import Fill
     from algotrade.store.journal import OrderStatus
+    from algotrade.trading.decision import Moment
     from algotrade.workflows.sample_clock import ClockReport
-    from algotrade.workflows.speakers import Spoken
 
 PLACED = "placed"
 ALREADY = "already placed"
@@ -214,29 +219,10 @@ def _decide(
                 f" {lookback_of(speaker, None)} bars, there are {len(bars)}",
                 hint="algotrade fetch with an earlier --from",
             )
-        moments.append(_newest(bars, spoken))
+        moments.append(settled_bar(bars, spoken))
     if moments:
         _run(ws, policy, moments, book)
     return Pass(decisions={made.symbol: made for made in book.decisions}, already=already)
-
-
-def _newest(bars: Bars, spoken: Spoken) -> Moment:
-    """Give the newest bar as a moment without actions or volume: it is settled.
-
-    With its volume, an order that was filled in part would be filled from the same bar again.
-    """
-    return Moment(
-        ts=bars.ts_close[-1],
-        symbol=bars.symbol,
-        ts_open=bars.ts_open[-1],
-        open=bars.open[-1],
-        high=bars.high[-1],
-        low=bars.low[-1],
-        close=bars.close[-1],
-        volume=0,
-        signal=spoken.signal,
-        prediction=spoken.prediction,
-    )
 
 
 def _run(
