@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import algotrade
-from algotrade.config import SETTINGS, load_settings
+from algotrade.config import load_settings
+from algotrade.settings import SETTINGS
 from algotrade.workflows.setup import settings_template
 
 ROOT = Path(__file__).parents[1]

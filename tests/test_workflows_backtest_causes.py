@@ -13,8 +13,9 @@ from algotrade.domain.risk import WIDE
 from algotrade.errors import InputError, ModelError
 from algotrade.learning.predictor import predict_row
 from algotrade.workflows.backtest import backtest, sweep, sweep_plans
-from algotrade.workflows.models import load_model, train_model
+from algotrade.workflows.models import load_model
 from algotrade.workflows.runs import diff_runs, find_run, judged_now, list_runs
+from algotrade.workflows.train import train_model
 from backtest_world import (
     LOGIT,
     MODEL,

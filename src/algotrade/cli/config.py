@@ -8,7 +8,8 @@ import typer
 
 from algotrade.cli.output import Column, View
 from algotrade.cli.run import Run, command, new_app
-from algotrade.config import SETTINGS, variable_of
+from algotrade.config import variable_of
+from algotrade.settings import SETTINGS
 
 if TYPE_CHECKING:
     from algotrade.config import Settings

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from algotrade.cli.main import COMMANDS, app, load_command
 from algotrade.cli.output import write_result
-from algotrade.config import KEY_VARIABLES, SETTINGS, variable_of
+from algotrade.config import KEY_VARIABLES, variable_of
+from algotrade.settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -53,7 +53,7 @@ COMMANDS = {
     "quote": Listed("market", "Data", "Show the newest price that the plan allows."),
     "market": Listed("market", "Data", "Show whether the market is open, and holidays."),
     "clock": Listed("data", "Data", "Show or move the simulated time of the sample."),
-    "train": Listed("model", "Model", "Train a model and tell what it is worth."),
+    "train": Listed("train", "Model", "Train a model and tell what it is worth."),
     "predict": Listed("model", "Model", "Predict from the newest bars."),
     "backtest": Listed("backtest", "Trading", "Run the live decision over stored history."),
     "runs": Listed("runs", "Trading", "List, show and compare kept backtests."),

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from algotrade.store.schema_care import APPEND_ONLY_CARE, CARE
+from algotrade.store.schema_learning import APPEND_ONLY_LEARNING, LEARNING
+from algotrade.store.schema_orders import APPEND_ONLY_ORDERS, ORDERS
 from algotrade.store.schema_runs import APPEND_ONLY_SINCE_3, RUNS
 
 if TYPE_CHECKING:
@@ -336,5 +339,27 @@ def third_schema() -> str:
     return RUNS + _append_only_triggers(APPEND_ONLY_SINCE_3)
 
 
-MIGRATIONS = (first_schema, second_schema, third_schema)
+def fourth_schema() -> str:
+    """Give the statements of migration 4: trials, states of models, shadows."""
+    return LEARNING + _append_only_triggers(APPEND_ONLY_LEARNING)
+
+
+def fifth_schema() -> str:
+    """Give the statements of migration 5: order life at real brokers."""
+    return ORDERS + _append_only_triggers(APPEND_ONLY_ORDERS)
+
+
+def sixth_schema() -> str:
+    """Give the statements of migration 6: chains, history of limits, heartbeats."""
+    return CARE + _append_only_triggers(APPEND_ONLY_CARE)
+
+
+MIGRATIONS = (
+    first_schema,
+    second_schema,
+    third_schema,
+    fourth_schema,
+    fifth_schema,
+    sixth_schema,
+)
 VERSION = len(MIGRATIONS)

@@ -9,10 +9,10 @@ from algotrade.domain.money import NANOS
 from algotrade.workflows.context import Workspace, account_lock
 from algotrade.workflows.fetch import FetchResult, fetch
 from algotrade.workflows.fetch_plan import FetchRequest
-from algotrade.workflows.models import train_model
 from algotrade.workflows.portfolio import PortfolioResult, show_portfolio
 from algotrade.workflows.sample_clock import advance_clock
 from algotrade.workflows.trade import PLACED, Request, TradeResult, trade
+from algotrade.workflows.train import train_model
 from algotrade.workflows.why import WhyResult, why
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from algotrade.config import SETTINGS
 from algotrade.domain.risk import WIDE, Limits
 from algotrade.errors import InputError, shown
+from algotrade.settings import SETTINGS
 
 if TYPE_CHECKING:
     from algotrade.config import Settings

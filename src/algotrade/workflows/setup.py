@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from algotrade.config import FILE_NAME, SETTINGS, Settings
+from algotrade.config import FILE_NAME, Settings
 from algotrade.errors import DiskError
+from algotrade.settings import SETTINGS
 from algotrade.store import bars as bar_store
 from algotrade.store import journal, records
 from algotrade.workflows.context import Workspace, halts, open_workspace
