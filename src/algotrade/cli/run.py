@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import typer
 
 from algotrade.cli.output import JSON, Output, use_color
-from algotrade.config import FILE_NAME, FORMATS, Settings, environment, load_settings
+from algotrade.config import FILE_NAME, Settings, environment, load_settings
 from algotrade.errors import InputError, shown
 from algotrade.record import NamedTuple
+from algotrade.settings import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
