@@ -18,13 +18,17 @@ DAY = "day"  # for one session
 TIMES_IN_FORCE = (GTC, DAY)
 
 # states of an order's life; waiting is an accepted order that no price has met yet
+INTENT = "intent"  # written down, its key made; nothing was sent
+SUBMITTING = "submitting"  # about to be sent, or sent: a crash leaves it unknown
+UNKNOWN = "unknown"  # the broker may or may not have it: looked up, never blindly sent again
+REJECTED = "rejected"
 ACCEPTED = "accepted"
 TRIGGERED = "triggered"
 PARTIAL = "partial"
 FILLED = "filled"
 CANCELLED = "cancelled"
 EXPIRED = "expired"
-OPEN_STATES = (ACCEPTED, TRIGGERED, PARTIAL)
+OPEN_STATES = (INTENT, SUBMITTING, UNKNOWN, ACCEPTED, TRIGGERED, PARTIAL)
 
 KEY_SHOWN = 10  # characters of the key that people see and type
 
