@@ -30,6 +30,14 @@ class Moments(NamedTuple):
     kurtosis: float
 
 
+class Sample(NamedTuple):
+    """What a Sharpe ratio is judged by: n returns, their ratio a period, their shape or None."""
+
+    n: int
+    sharpe: float | None
+    moments: Moments | None
+
+
 class Interval(NamedTuple):
     """A confidence interval."""
 
@@ -102,7 +110,10 @@ def performance(
     """
     own = returns(equity)
     gains = own or []
-    sr, shape = sharpe(gains, 1), moments(gains)
+    one = sample(gains)
+    annual, fall = annual_return(equity, periods_per_year), max_drawdown(equity)
+    bound = value_at_risk(gains)
+    scale = math.sqrt(periods_per_year)
     base = None if benchmark is None else returns(benchmark)
     exposed = None if invested is None else exposure(invested, equity)
     beyond: list[float] = []
@@ -112,17 +123,17 @@ def performance(
         periods=max(len(equity) - 1, 0),
         periods_per_year=periods_per_year,
         total_return=total_return(equity),
-        annual_return=annual_return(equity, periods_per_year),
+        annual_return=annual,
         volatility=volatility(gains, periods_per_year),
-        sharpe=None if sr is None else sr * math.sqrt(periods_per_year),
-        sharpe_interval=_interval(sr, shape, len(gains), periods_per_year, 0.90),
-        psr=_psr(sr, shape, len(gains)),
+        sharpe=None if one.sharpe is None else one.sharpe * scale,
+        sharpe_interval=_interval(one, periods_per_year, 0.90),
+        psr=_psr(one),
         sortino=sortino(gains, periods_per_year),
-        drawdown=max_drawdown(equity),
-        calmar=calmar(equity, periods_per_year),
-        value_at_risk=value_at_risk(gains),
-        expected_shortfall=expected_shortfall(gains),
-        moments=shape,
+        drawdown=fall,
+        calmar=_calmar(annual, fall),
+        value_at_risk=bound,
+        expected_shortfall=None if bound is None else _mean_up_to(gains, bound),
+        moments=one.moments,
         turnover=None if traded is None else turnover(traded, equity, periods_per_year),
         exposure=exposed,
         benchmark_return=None if benchmark is None else total_return(benchmark),
@@ -133,7 +144,7 @@ def performance(
 
 def returns(equity: Sequence[float]) -> list[float] | None:
     """Give the n simple returns of n + 1 values; None when one but the last is not positive."""
-    if any(value <= 0 for value in islice(equity, max(len(equity) - 1, 0))):
+    if len(equity) > 1 and min(islice(equity, len(equity) - 1)) <= 0:
         return None
     return [(after - before) / before for before, after in pairwise(equity)]
 
@@ -165,24 +176,38 @@ def volatility(gains: Sequence[float], periods_per_year: int) -> float | None:
     """Give the sample standard deviation (ddof 1) times sqrt(A); None below 2 returns."""
     if len(gains) < 2:
         return None
-    return math.sqrt(_squares(gains) / (len(gains) - 1) * periods_per_year)
+    middle = mean(gains)
+    off = [gain - middle for gain in gains]
+    return math.sqrt(math.fsum(map(mul, off, off)) / (len(gains) - 1) * periods_per_year)
 
 
 def sharpe(gains: Sequence[float], periods_per_year: int) -> float | None:
     """Give mean over standard deviation (ddof 1), times sqrt(A); None when nothing varies."""
-    spread = volatility(gains, 1)
-    if spread is None or spread <= ROUNDING * abs(mean(gains)):
-        return None
-    return mean(gains) / spread * math.sqrt(periods_per_year)
+    found = sample(gains).sharpe
+    return None if found is None else found * math.sqrt(periods_per_year)
 
 
 def moments(gains: Sequence[float]) -> Moments | None:
     """Give population skewness and raw kurtosis; None below 2 returns or when nothing varies."""
-    if sharpe(gains, 1) is None:
-        return None
-    middle, spread = mean(gains), math.sqrt(_squares(gains) / len(gains))
-    scores = [(gain - middle) / spread for gain in gains]
-    return Moments(mean([z * z * z for z in scores]), mean([z * z * z * z for z in scores]))
+    return sample(gains).moments
+
+
+def sample(gains: Sequence[float]) -> Sample:
+    """Give the Sharpe ratio a period and the shape of returns, in one walk over them."""
+    n = len(gains)
+    if n < 2:
+        return Sample(n, None, None)
+    middle = mean(gains)
+    off = [gain - middle for gain in gains]
+    squared = list(map(mul, off, off))
+    squares = math.fsum(squared)
+    spread = math.sqrt(squares / (n - 1))
+    if spread <= ROUNDING * abs(middle):
+        return Sample(n, None, None)
+    width = math.sqrt(squares / n)
+    skew = math.fsum(map(mul, squared, off)) / n / width**3
+    kurtosis = math.fsum(map(mul, squared, squared)) / n / width**4
+    return Sample(n, middle / spread, Moments(skew, kurtosis))
 
 
 def sharpe_error(sr: float, *, n: int, skew: float, kurtosis: float) -> float | None:
@@ -200,15 +225,14 @@ def sharpe_interval(
     gains: Sequence[float], periods_per_year: int, *, confidence: float = 0.90
 ) -> Interval | None:
     """Give the two-sided interval of the annual Sharpe ratio, by `sharpe_error`."""
-    return _interval(sharpe(gains, 1), moments(gains), len(gains), periods_per_year, confidence)
+    return _interval(sample(gains), periods_per_year, confidence)
 
 
-def _interval(
-    sr: float | None, shape: Moments | None, n: int, periods_per_year: int, confidence: float
-) -> Interval | None:
+def _interval(one: Sample, periods_per_year: int, confidence: float) -> Interval | None:
+    sr, shape = one.sharpe, one.moments
     if sr is None or shape is None:
         return None
-    error = sharpe_error(sr, n=n, skew=shape.skew, kurtosis=shape.kurtosis)
+    error = sharpe_error(sr, n=one.n, skew=shape.skew, kurtosis=shape.kurtosis)
     if error is None:
         return None
     reach = normal_quantile((1 + confidence) / 2) * error
@@ -228,13 +252,13 @@ def psr(sr: float, *, benchmark: float = 0.0, n: int, skew: float, kurtosis: flo
 
 def psr_of(gains: Sequence[float]) -> float | None:
     """Give the probability that returns have a true Sharpe ratio above 0."""
-    return _psr(sharpe(gains, 1), moments(gains), len(gains))
+    return _psr(sample(gains))
 
 
-def _psr(sr: float | None, shape: Moments | None, n: int) -> float | None:
-    if sr is None or shape is None:
+def _psr(one: Sample) -> float | None:
+    if one.sharpe is None or one.moments is None:
         return None
-    return psr(sr, n=n, skew=shape.skew, kurtosis=shape.kurtosis)
+    return psr(one.sharpe, n=one.n, skew=one.moments.skew, kurtosis=one.moments.kurtosis)
 
 
 def expected_max_sharpe(trials: int, variance: float) -> float:
@@ -304,7 +328,10 @@ def max_drawdown(equity: Sequence[float]) -> Drawdown | None:
 
 def calmar(equity: Sequence[float], periods_per_year: int) -> float | None:
     """Give annual return over the depth of the deepest fall; None when nothing fell."""
-    annual, fall = annual_return(equity, periods_per_year), max_drawdown(equity)
+    return _calmar(annual_return(equity, periods_per_year), max_drawdown(equity))
+
+
+def _calmar(annual: float | None, fall: Drawdown | None) -> float | None:
     if annual is None or fall is None or fall.depth == 0:
         return None
     return annual / -fall.depth
@@ -324,7 +351,11 @@ def value_at_risk(gains: Sequence[float], *, level: float = 0.05) -> float | Non
 def expected_shortfall(gains: Sequence[float], *, level: float = 0.05) -> float | None:
     """Give the mean of the returns at or below `value_at_risk`; a loss is negative."""
     bound = value_at_risk(gains, level=level)
-    return None if bound is None else mean([gain for gain in gains if gain <= bound])
+    return None if bound is None else _mean_up_to(gains, bound)
+
+
+def _mean_up_to(gains: Sequence[float], bound: float) -> float:
+    return mean([gain for gain in gains if gain <= bound])
 
 
 def excess_returns(
@@ -346,7 +377,7 @@ def turnover(
 
 def exposure(invested: Sequence[float], equity: Sequence[float]) -> Exposure | None:
     """Give how much of equity was invested, row by row; None when empty or equity not positive."""
-    if not equity or any(value <= 0 for value in equity):
+    if not equity or min(equity) <= 0:
         return None
     weights = [held / value for held, value in zip(invested, equity, strict=True)]
     return Exposure(
@@ -354,10 +385,3 @@ def exposure(invested: Sequence[float], equity: Sequence[float]) -> Exposure | N
         net=mean(weights),
         bars=sum(weight != 0 for weight in weights) / len(weights),
     )
-
-
-def _squares(values: Sequence[float]) -> float:
-    """Give the sum of squared deviations from the mean."""
-    middle = mean(values)
-    off = [value - middle for value in values]
-    return math.fsum(map(mul, off, off))

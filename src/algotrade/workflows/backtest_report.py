@@ -18,10 +18,9 @@ from algotrade.errors import InputError
 from algotrade.measures import (
     deflated_sharpe,
     excess_returns,
-    moments,
     performance,
     returns,
-    sharpe,
+    sample,
 )
 from algotrade.trading.round_trips import round_trips, trade_statistics
 from algotrade.workflows.models import no_bars
@@ -236,9 +235,10 @@ def _judged(
     base = None if held is None else returns(held)
     if base is not None and found.exposure is not None:
         gains = excess_returns(gains, base, found.exposure.net)
-    shape = moments(gains)
+    one = sample(gains)
+    shape = one.moments
     return {
-        "judged_sharpe": sharpe(gains, 1),
+        "judged_sharpe": one.sharpe,
         "judged_skew": shape.skew if shape else None,
         "judged_kurtosis": shape.kurtosis if shape else None,
     }

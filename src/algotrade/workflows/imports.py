@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from algotrade.errors import DataError, InputError, shown
 from algotrade.store import actions as action_store
 from algotrade.store import bars as bar_store
+from algotrade.store.chunks import prepare_chunks
 from algotrade.store.database import immediate
-from algotrade.workflows.context import CSV, POLYGON, Workspace, ensure_account
+from algotrade.workflows.context import CSV, DAILY, POLYGON, Workspace, ensure_account
 from algotrade.workflows.settle import settle
 from algotrade.workflows.sources import ensure_calendar
 
@@ -68,18 +69,21 @@ def import_files(ws: Workspace, request: ImportRequest) -> ImportReport:
     now = ws.clock.now()
     batches = _flat(request, calendar) if request.kind == FLAT else _csv(request, calendar, now)
     symbols: set[str] = set()
+    daily: set[int] = set()
     new = changed = rejected = 0
     with immediate(ws.db):
         for bars, findings in batches:
             series = bar_store.series_id(ws.db, bars.source, bars.symbol, bars.timeframe)
             saved = bar_store.save_bars(ws.db, bars, recorded_at=lambda _: now)
             bar_store.save_rejected(ws.db, series, findings, seen_at=now)
+            daily |= {series} if bars.timeframe == DAILY else set()
             symbols.add(bars.symbol)
             new, changed = new + saved.new, changed + saved.changed
             rejected += len(findings)
         splits, dividends = _import_actions(ws, request, now)
         ensure_account(ws)
         fills = settle(ws)
+    prepare_chunks(ws.db, daily)  # so that the first backtest need not
     return ImportReport(
         source=ws.source,
         symbols=len(symbols),
