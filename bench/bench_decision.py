@@ -279,7 +279,10 @@ class Floor:
     """A workspace with stored bars, in which `trade` runs once a day."""
 
     def __init__(self, home: Path, world: World, symbols: int) -> None:
-        flags = {"source": "csv", "cash_usd": str(CASH)}
+        most = ("max_orders_minute", "max_orders_day", "max_strategy_orders_day", "max_model_days")
+        flags = {"source": "csv", "cash_usd": str(CASH)} | {
+            f"risk.{name}": "100000" for name in most
+        }
         self._settings = load_settings(home=str(home), flags=flags, isolated=True)
         self._db = database.create_store(self._settings.store)
         self._day = BARS - 1

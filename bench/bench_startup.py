@@ -23,6 +23,7 @@ BUDGETS = {  # ratio that must hold, and the one to aim for
     "--help": (2.2, 1.3),
     "portfolio": (1.8, 1.3),
     "risk": (1.8, 1.3),
+    "risk check": (1.8, 1.3),
     "predict AAPL": (3.0, 1.3),
     "trade --symbol AAPL --qty 10 --dry-run": (3.0, 1.3),
 }

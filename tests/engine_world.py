@@ -22,7 +22,8 @@ from algotrade.domain.decisions import (
 from algotrade.domain.ledger import DEPOSIT, Entry, fill_entry
 from algotrade.domain.money import divide_half_even
 from algotrade.domain.orders import DAY, GTC, LIMIT, MARKET, STOP, STOP_LIMIT
-from algotrade.domain.risk import WIDE, Conditions, Limits
+from algotrade.domain.risk import HALTED as STOPPED
+from algotrade.domain.risk import WIDE, Conditions, Limits, MarketFacts
 from algotrade.domain.signals import DOWN, KEEP, NONE, PPM, UP, Signals
 from algotrade.domain.times import DAY as ONE_DAY
 from algotrade.domain.times import HOUR, MINUTE, to_date
@@ -79,6 +80,7 @@ class RunJournal:
         self.events: list[tuple[Order, int, str, str]] = []
         self.marks: list[Mark] = []
         self.halts: list[tuple[int, str]] = []
+        self.reductions: list[tuple[int, str]] = []
         self.runs: list[Run] = []
         self.openers: list[Decision] = []
         self.recorded = 0
@@ -112,9 +114,9 @@ class RunJournal:
         assert len(stretch.ts) == len(stretch.values) > 0
         self.marks.extend(stretch.marks())
 
-    def halt(self, account: str, ts: int, cause: str) -> None:
+    def halt(self, account: str, ts: int, cause: str, level: str = STOPPED) -> None:
         assert account == ACCOUNT
-        self.halts.append((ts, cause))
+        (self.halts if level == STOPPED else self.reductions).append((ts, cause))
 
     def close(self, newest: Mapping[str, int]) -> None:
         """End the runs that are still open at the newest bar that was decided."""
@@ -130,6 +132,12 @@ class RunJournal:
 
 def at_the_close(moment: Moment) -> Conditions:
     return Conditions(now=moment.ts, reference_price=moment.close)
+
+
+def calm(symbol: str, ts: int, state: TradingState) -> MarketFacts:
+    """Say that nothing moves and everything trades, so that complete limits let orders through."""
+    del symbol, ts, state
+    return MarketFacts(10**21, 0, 0, 0, (0,) * 250, (0,) * 250)
 
 
 def opening(world: World) -> TradingState:
@@ -148,7 +156,7 @@ def opening(world: World) -> TradingState:
 def walk(
     world: World, turns: Iterable[Turn], state: TradingState, journal: Journal
 ) -> SessionResult:
-    decider = Decider(policy=world.policy, limits=world.limits, conditions=at_the_close)
+    decider = Decider(policy=world.policy, limits=world.limits, conditions=at_the_close, look=calm)
     broker = SimulatedBroker(world.costs)
     return run_session(turns, state=state, broker=broker, journal=journal, decider=decider)
 
@@ -181,6 +189,7 @@ def story(journal: RunJournal, state: TradingState) -> dict[str, object]:
         "events": journal.events,
         "marks": journal.marks,
         "halts": journal.halts,
+        "reductions": journal.reductions,
         "runs": sorted(journal.runs),
         "openers": sorted((opener(one) for one in journal.openers), key=lambda one: one[:2]),
         "portfolio": state.portfolio,
@@ -189,6 +198,8 @@ def story(journal: RunJournal, state: TradingState) -> dict[str, object]:
         "last_mark": state.last_mark,
         "peak_profit": state.peak_profit,
         "session_profit": state.session_profit,
+        "week_profit": state.week_profit,
+        "reducing": state.reducing,
         "equity": state.equity,
     }
 
@@ -290,6 +301,9 @@ def make_signals(rng: random.Random, length: int, policy: Policy) -> Signals | N
     p_up = None
     if policy.exit_below is not None or rng.random() < 0.3:
         p_up = array("d", (_p_up(rng, stance) for stance in stances))
+    why = _reasons(stances) if p_up is not None else None
+    if why is not None:
+        stances = [KEEP if s == UP and w else s for s, w in zip(stances, why, strict=True)]
     return Signals(
         sources=sources,
         stances=bytes(stances),
@@ -297,7 +311,21 @@ def make_signals(rng: random.Random, length: int, policy: Policy) -> Signals | N
         threshold=None if p_up is None else 0.5,
         weights=array("q", (rng.choice((0, rng.randrange(PPM), PPM)) for _ in stances)),
         volatilities=array("q", (rng.choice((-1, 0, rng.randrange(1, PPM))) for _ in stances)),
+        abstains=why,
     )
+
+
+def _reasons(stances: list[int]) -> bytes | None:
+    """Make reasons to abstain that last a while, drawn apart from everything else."""
+    rng = random.Random(str(stances))  # noqa: S311 - a test market
+    if rng.random() < 0.5:
+        return None
+    code, codes = 0, []
+    for _ in stances:
+        if rng.random() < 0.2:
+            code = rng.choice((0, 0, 1, 2, 3))
+        codes.append(code)
+    return bytes(codes)
 
 
 def _p_up(rng: random.Random, stance: int) -> float:

@@ -47,6 +47,14 @@ def gains() -> Floats:
     return 0.0008 + 0.01 * bells(500, 11)
 
 
+def point_gains() -> dict[str, Floats]:
+    """320 daily returns of 8 points of a search: without skill, and one with some."""
+    noise = 0.01 * bells(320 * 8, 21).reshape(320, 8)
+    skill = noise.copy()
+    skill[:, 3] += 0.001
+    return {"noise": noise, "skill": skill}
+
+
 @cache
 def table(dates: int = 300, symbols: int = 2, *, digits: int = 2) -> Rows:
     """Tested rows: two symbols over 300 dates, p in hundredths, so that many are tied."""

@@ -14,7 +14,7 @@ from algotrade.learning.gate import GateVerdict, Trials, gate
 from algotrade.learning.labels import LabelSpec
 from algotrade.learning.models import MODELS, choose_model, model_params
 from algotrade.learning.report import full_report, with_money
-from algotrade.learning.splits import walk_forward
+from algotrade.learning.splits import judged_folds
 from algotrade.learning.stability import Part
 from algotrade.trading.feed import History
 from algotrade.workflows.model_money import model_money, said_of
@@ -71,7 +71,7 @@ def learn(
     """Walk forward as `train` does, keeping what it throws away."""
     kind = choose_model(model, len(dataset))
     outcomes, parts = [], []
-    for number, fold in enumerate(walk_forward(dataset.ts, dataset.label_end, folds=folds)):
+    for number, fold in enumerate(judged_folds(dataset.ts, dataset.label_end, folds=folds)):
         x, y = dataset.x[fold.train], dataset.y[fold.train]
         fitted = MODELS[kind].make(model_params(kind, {}, len(y)), seed).fit(x, y)
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import pytest
 
 from algotrade.domain.ledger import (
+    ADJUSTMENT,
     DELISTING,
+    DEPOSIT,
+    DIVIDEND,
+    FILL,
     SPLIT,
     WITHDRAWAL,
     Entry,
     Mark,
     Portfolio,
     Position,
+    Stretch,
     apply,
     chain_hash,
     fill_entry,
@@ -182,8 +187,9 @@ def test_a_delisting_settles_what_is_held_at_its_price(held: int, paid: int, ear
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(LedgerError, match="unknown kind 'gift'"):
-        apply(Portfolio(), Entry(ts=1, kind="gift", ref="g", amount=1))
+    for symbol in ("", "AAPL"):
+        with pytest.raises(LedgerError, match=r"^ledger entry 'g' has unknown kind 'gift'$"):
+            apply(Portfolio(), Entry(ts=1, kind="gift", ref="g", symbol=symbol, amount=1))
 
 
 def test_two_symbols_do_not_touch() -> None:
@@ -218,3 +224,59 @@ def test_the_chain_hash_tells_fields_apart_that_run_into_each_other() -> None:
     a = Entry(ts=5, kind="fill", ref="x", symbol="AB", note="C")
     b = Entry(ts=5, kind="fill", ref="xA", symbol="B", note="C")
     assert chain_hash("", "paper", 1, 7, a) != chain_hash("", "paper", 1, 7, b)
+
+
+def test_only_what_was_effective_by_then_is_replayed() -> None:
+    entries = [fill(1, SHARE, DOLLAR), fill(3, SHARE, DOLLAR), fill(2, SHARE, DOLLAR)]
+    held = [replay(entries, until=ts).held("AAPL") // SHARE for ts in (0, 1, 2, 3)]
+    assert held == [0, 1, 2, 3]
+    assert replay(entries) == replay(entries, until=3)
+
+
+def test_a_stretch_is_its_marks_and_can_be_cut() -> None:
+    whole = Stretch((1, 2, 3), 10, (20, 30, 40), 50)
+    marks = [Mark(1, 10, 20, 50), Mark(2, 10, 30, 50), Mark(3, 10, 40, 50)]
+    assert list(whole.marks()) == marks
+    assert list(whole.until(2).marks()) == marks[:2]
+    assert list(whole.until(0).marks()) == []
+    assert marks[1].alone == Stretch((2,), 10, (30,), 50)
+    assert list(marks[1].alone.marks()) == [marks[1]]
+
+
+def test_an_adjustment_of_cash_is_a_contribution_and_one_of_shares_a_fill_for_nothing() -> None:
+    cash = Entry(ts=1, kind=ADJUSTMENT, ref="c", amount=-7, note="the broker says so")
+    assert replay([cash]) == Portfolio(cash=-7, contributed=-7)
+    shares = Entry(ts=2, kind=ADJUSTMENT, ref="s", symbol="AAPL", quantity=3 * SHARE)
+    found = replay([cash, shares])
+    assert found.positions == {"AAPL": Position("AAPL", 3 * SHARE, 0)}
+    assert (found.cash, found.contributed, imbalance(found)) == (-7, -7, 0)
+    paid = apply(found, shares._replace(symbol="MSFT", amount=-30, price=0))
+    assert paid.positions["MSFT"] == Position("MSFT", 3 * SHARE, 30)
+    assert apply(found, shares._replace(quantity=0)) == found
+
+
+def test_an_entry_of_nothing_else_has_nothing_else() -> None:
+    assert Entry(1, "deposit", "d") == Entry(1, "deposit", "d", "", 0, 0, 0, 0, "")
+    assert fill(1, SHARE, DOLLAR) == Entry(1, "fill", "f1", "AAPL", SHARE, DOLLAR, -DOLLAR, 0, "")
+    assert Portfolio() == Portfolio(0, 0, 0, 0, 0, {})
+    assert (DEPOSIT, WITHDRAWAL, FILL, SPLIT) == ("deposit", "withdrawal", "fill", "split")
+    assert (DIVIDEND, DELISTING, ADJUSTMENT) == ("dividend", "delisting", "adjustment")
+
+
+def test_what_is_missing_is_told_to_the_micro_dollar() -> None:
+    held = {"A": Position("A", 1, 100), "B": Position("B", -1, -30)}
+    whole = Portfolio(
+        cash=905, contributed=1_000, realised=-20, dividends=5, fees=10, positions=held
+    )
+    assert imbalance(whole) == 0  # 905 + 70 = 1,000 - 20 + 5 - 10
+    for name, missing in (("cash", 1), ("contributed", -1), ("realised", -1), ("fees", 1)):
+        more = whole._replace(**{name: getattr(whole, name) + 1})
+        assert imbalance(more) == missing
+
+
+def test_a_split_that_leaves_a_position_may_change_any_part_of_it() -> None:
+    assert position(fill(1, 10, 10**6 * DOLLAR), split(-9)) == (1, 10_000, 0)
+    assert position(fill(1, -10, 10**6 * DOLLAR), split(9)) == (-1, -10_000, 0)
+    assert position(fill(1, 10, 10**6 * DOLLAR), split(0)) == (10, 10_000, 0)
+    with pytest.raises(LedgerError, match=r"^split 's' of AAPL: no such position to split$"):
+        replay([split(1)])

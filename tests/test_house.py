@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "algotrade"
 
 BOTTOM = {"bars", "clock", "config", "export", "measures", "own_code", "settings"}
-ROOMS = {"market", "learning", "trading", "portfolio", "store"}
+ROOMS = {"broker", "market", "learning", "trading", "portfolio", "store"}
 _GROUND = {"errors", "record", "domain", *BOTTOM}
 _ALL = {*_GROUND, *ROOMS, "workflows"}
 MAY_IMPORT = {
@@ -44,7 +44,9 @@ LIBRARIES = {
     "typer": r"cli\..+",
     "rich": r"cli\..+",
     "polygon": r"market\.polygon\w*",
-    "urllib3": r"market\..+",
+    "urllib3": r"market\..+|broker\.alpaca\w*",
+    "alpaca": r"broker\.alpaca\w*",
+    "requests": r"broker\.alpaca\w*",
     "exchange_calendars": r"market\.calendar",
     "sqlite3": r"store\..+",
     "sqlite_utils": r"store\..+",
@@ -73,7 +75,7 @@ NAMES = {
 
 HEAVY = {
     *("numpy", "pandas", "scipy", "sklearn", "joblib", "sqlite_utils"),
-    *("exchange_calendars", "polygon", "urllib3"),
+    *("exchange_calendars", "polygon", "urllib3", "alpaca", "requests"),
 }
 
 _SQL = re.compile(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from algotrade.bars import Bars
 from algotrade.domain.actions import Split
-from algotrade.domain.signals import DOWN, NONE, UP
+from algotrade.domain.signals import ABSTAINS, DOWN, KEEP, NONE, UP
 from algotrade.domain.times import DAY, HOUR, session_date, to_day
 from algotrade.errors import DataError, ModelError
 from algotrade.learning import forecast as module
@@ -73,22 +73,25 @@ def trained_on_sample(model: str) -> TrainedModel:
     return train(dataset, Plan(model=model, folds=1), seed=1, now=5)
 
 
-def live(made: TrainedModel, bars: Bars, t: int) -> tuple[float, int]:
+def live(made: TrainedModel, bars: Bars, t: int) -> tuple[float, int, str]:
     """What a live prediction says of bar t from its look-back alone; NaN where it refuses."""
     try:
         said = predict_row(made.card, made.scorer, bars.slice(max(0, t + 1 - LOOKBACK), t + 1))
     except DataError:
-        return math.nan, NONE
-    return said.p_up, UP if said.value else DOWN
+        return math.nan, NONE, ""
+    up = KEEP if said.abstains else UP
+    return said.p_up, up if said.value else DOWN, said.abstains
 
 
-def at(said: Signals, t: int) -> tuple[float, int]:
+def at(said: Signals, t: int) -> tuple[float, int, str]:
     assert said.p_up is not None
-    return said.p_up[t], said.stances[t]
+    spoken = said.abstains is not None and said.stances[t] != NONE
+    why = ABSTAINS[said.abstains[t]] if spoken and said.abstains else ""
+    return said.p_up[t], said.stances[t], why
 
 
-def same(one: tuple[float, int], other: tuple[float, int]) -> bool:
-    return array("d", one[:1]).tobytes() == array("d", other[:1]).tobytes() and one[1] == other[1]
+def same(one: tuple[float, int, str], other: tuple[float, int, str]) -> bool:
+    return array("d", one[:1]).tobytes() == array("d", other[:1]).tobytes() and one[1:] == other[1:]
 
 
 @pytest.mark.parametrize("model", MODELS)

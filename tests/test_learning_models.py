@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -15,7 +17,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from algotrade.errors import InputError, ModelError
 from algotrade.learning import registry
 from algotrade.learning.card import from_json
-from algotrade.learning.models import MODELS, choose_model, make_model, model_params, short_name
+from algotrade.learning.models import (
+    MODELS,
+    choose_model,
+    clear_padding,
+    fit_model,
+    make_model,
+    model_params,
+    short_name,
+)
 from algotrade.learning.predictor import predict_row
 from algotrade.learning.registry import load_card, load_estimator, load_scorer, save_model
 from algotrade.learning.training import Plan, TrainedModel, train
@@ -289,3 +299,21 @@ def test_without_its_hashes_the_registry_would_accept_some(tmp_path: Path) -> No
     assert result.accepted > 10
     assert result.unpickled > 0
     assert registry._check_hash.__module__ == registry.__name__  # and it is as it was
+
+
+def test_equal_forests_have_equal_files_whatever_memory_held() -> None:
+    """What lies between the fields of a tree's nodes is not part of the forest."""
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(600, 4)), rng.integers(0, 2, 600)
+    for kind in ("rf", "sklearn.ensemble:GradientBoostingClassifier"):
+        made = fit_model(make_model(kind, model_params(kind, {"n_estimators": 3}, 600), 1), x, y)
+        before = registry._pickled(made)
+        for tree in np.ravel(np.array(made.estimators_, object)).tolist():
+            nodes = tree.tree_.__getstate__()["nodes"]
+            nodes.view(np.uint8).reshape(len(nodes), -1)[:, 57:] = 7
+        assert registry._pickled(made) != before
+        clear_padding(made)
+        assert registry._pickled(made) == before
+        assert [registry._pickled(made) for _ in range(20)] == [before] * 20
+        again = joblib.load(io.BytesIO(before))
+        assert np.array_equal(again.predict_proba(x), made.predict_proba(x))

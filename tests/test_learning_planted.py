@@ -17,10 +17,12 @@ from algotrade.domain.times import to_date
 from algotrade.errors import DataError
 from algotrade.learning.labels import LabelSpec, compute_labels
 from algotrade.trading.feed import History
-from algotrade.workflows.model_money import FREE, Said, equal_parts, walk
+from algotrade.workflows.model_money import Said, equal_parts, walk
 from campaigns.planted import cases, run_case, summary
 from learning_markets import DOLLAR, FIRST_DAY, from_closes
 from planted_markets import MODES, NOISES, noise, optimum, planted
+
+FREE = CostModel(commission_per_share=0, commission_minimum=0, slippage_bps=0)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -99,8 +101,28 @@ def test_a_walk_earns_what_is_held_less_what_it_costs() -> None:
     paid = walk([Said(history, always)], CostModel(slippage_bps=100))
     assert np.prod(1 + np.array(paid.net)) < np.prod(1 + np.array(free.net))
     assert paid.trades == free.trades
+    # before costs the same trades earn what they would have earned for nothing
+    assert free.gross == free.net
+    assert np.prod(1 + np.array(paid.gross)) == pytest.approx(
+        np.prod(1 + np.array(free.net)), rel=1e-2
+    )
     with pytest.raises(DataError, match="nothing was said"):
         walk([Said(history, array("d", [float("nan")] * 400))], FREE)
+
+
+@pytest.mark.parametrize(
+    "costs", [FREE._replace(commission_bps=100), FREE._replace(slippage_bps=100)]
+)
+def test_what_a_walk_spends_is_a_part_of_what_it_trades(costs: CostModel) -> None:
+    history = History(planted("momentum", 1, symbols=1, count=400).bars[0])
+    swings = array("d", [0.9 if place // 30 % 2 else 0.1 for place in range(400)])
+    found = walk([Said(history, swings)], costs)
+    assert found.trades > 10
+    equity = np.cumprod([1.0, *(1 + gain for gain in found.net)])
+    spent = (np.array(found.gross) - found.net) @ equity[:-1]
+    a_year = spent / equity.mean() * 252 / len(found.net)
+    assert found.turnover is not None
+    assert a_year == pytest.approx(2 * found.turnover * 0.01, rel=0.011)
 
 
 def test_holding_is_the_mean_of_the_symbols_returns() -> None:

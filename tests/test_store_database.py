@@ -143,7 +143,7 @@ def test_a_damaged_page_is_exit_10(db: sqlite3.Connection, path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(LedgerError, match="is not a readable store") as caught, sqlite_errors(path):
         open_store(path)
-    assert (caught.value.exit_code, caught.value.hint) == (10, "restore a backup")
+    assert (caught.value.exit_code, caught.value.hint) == (10, "algotrade restore FILE")
 
 
 def test_a_store_has_its_marks_and_pragmas_and_is_private(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from algotrade.domain.times import DAY, HOUR
 from algotrade.errors import SettingsError
 from algotrade.store import chunks, database, schema
 from algotrade.store.bars import load_bars, save_bars
+from algotrade.store.chain import check_all
 from algotrade.store.chunks import differing_series
 from algotrade.store.database import create_store, immediate, open_store
 from algotrade.store.decisions import decision_of, last_decision, load_decisions
@@ -111,7 +113,9 @@ def test_an_older_store_is_migrated_with_all_it_holds(
     assert (len(held["bars"]), len(held["decisions"]), len(held["orders"])) == (600, 5, 2)
     with contextlib.closing(create_store(path)) as db:
         assert contents(db, columns) == held
-        assert empty(db, {*columns_of(db)} - {*columns})
+        assert empty(db, {*columns_of(db)} - {*columns} - {"seals", "trail", "moved"})
+        assert check_all(db) == 1  # the first seal is over all that was there
+        assert json.loads(db.execute("SELECT rows FROM seals").fetchone()[0])["decisions"][0] == 5
         assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert load_bars(db, "polygon", "AAPL", "1d").volume.tolist() == list(range(600))
@@ -141,7 +145,7 @@ def test_decisions_of_the_first_schema_read_as_decisions(
         placed = order(key=order_key("paper", "model", "AAPL", closes(0), ""))
         assert filled.order == placed  # a market order, good till cancelled
         assert filled.verdict.passed
-        assert filled.verdict.checks[1] == Check(
+        assert filled.verdict.made[1] == Check(
             "R05", "order value", "usd", 1_030 * DOLLAR, 10**16, PASS
         )
         assert (held.action, held.order, held.signal) == (HOLD, None, moment(1, value=0).signal)

@@ -28,7 +28,8 @@ from algotrade.domain.orders import BUY, DAY, LIMIT
 from algotrade.domain.risk import WIDE, Limits
 from algotrade.domain.signals import DOWN, KEEP, NONE, UP, Signals
 from algotrade.domain.times import HOUR, session_date
-from algotrade.trading.feed import GONE_AFTER, History, Market, halting
+from algotrade.trading.feed import GONE_AFTER, History, Market
+from algotrade.trading.losses import halting
 from algotrade.trading.state import TradingState
 from engine_world import (
     ACCOUNT,

@@ -93,6 +93,19 @@ def from_scratch(state: TradingState) -> tuple[int | None, ...]:
     return equity, gross, largest, committed
 
 
+def waiting_from_scratch(state: TradingState) -> tuple[dict[str, int], int | None]:
+    """Give the positions once all is filled, and the value that waits, by adding everything up."""
+    ahead = {symbol: one.quantity for symbol, one in state.portfolio.positions.items()}
+    parts = []
+    for waiting in state.open_orders:
+        symbol, left = waiting.order.symbol, waiting.order.quantity - waiting.filled
+        ahead[symbol] = ahead.get(symbol, 0) + (left if waiting.order.side == BUY else -left)
+        price = state.prices.get(symbol)
+        parts.append(0 if not left else price and ceil(Fraction(left * price, SHARE)))
+    known = [part for part in parts if part is not None]
+    return ahead, sum(known) if len(known) == len(parts) else None
+
+
 def move(state: TradingState, rng: random.Random, number: int) -> None:
     """Change the state as the loop does: book, reprice, place or update."""
     symbol = rng.choice(SYMBOLS)
@@ -132,6 +145,7 @@ def test_kept_sums_are_those_from_scratch(seed: int, priced: int) -> None:
         if rng.random() < 0.7:  # else the sums are asked for after several changes
             kept = (state.equity, state.gross, state.largest, state.committed())
             assert kept == from_scratch(state)
+            assert (state.stakes, state.unexecuted()) == waiting_from_scratch(state)
 
 
 def test_a_missing_price_leaves_nothing_to_say() -> None:
@@ -354,6 +368,7 @@ def later(history: History, ts: int) -> History:
             p_up=signals.p_up[known:] if signals.p_up else None,
             weights=signals.weights[known:] if signals.weights else None,
             volatilities=signals.volatilities[known:] if signals.volatilities else None,
+            abstains=signals.abstains[known:] if signals.abstains else None,
         )
     return History(
         bars.slice(known, len(bars)),

@@ -12,10 +12,11 @@ from algotrade.domain.ledger import FILL
 from algotrade.domain.risk import WIDE
 from algotrade.errors import InputError, ModelError
 from algotrade.learning.predictor import predict_row
-from algotrade.workflows.backtest import backtest, sweep, sweep_plans
+from algotrade.workflows.backtest import backtest
 from algotrade.workflows.models import load_model
 from algotrade.workflows.runs import diff_runs, find_run, judged_now, list_runs
-from algotrade.workflows.train import train_model
+from algotrade.workflows.sweep import sweep, sweep_plans
+from algotrade.workflows.train import TrainRequest, train_model
 from backtest_world import (
     LOGIT,
     MODEL,
@@ -43,8 +44,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a home with bars of three symbols, and a model trained as of a day in the middle."""
     home = tmp_path_factory.mktemp("causes") / "home"
     cli("fetch", "AAPL", "IBM", "MSFT", home=home).well()
-    with opened(home, LOGIT) as ws:
-        train_model(ws, ("AAPL", "IBM"), as_of=until(TRAINED))
+    with opened(home, {**LOGIT, "train.expires_days": "0"}) as ws:  # it speaks to the end
+        train_model(ws, TrainRequest(symbols=("AAPL", "IBM"), as_of=until(TRAINED)))
     return home
 
 
@@ -127,7 +128,7 @@ def test_walking_forward_is_training_again_and_again(home: Path) -> None:
     assert len(refits) == 3
     ts, source, rows, _ = refits[1]
     with opened(home, LOGIT) as ws:
-        card = train_model(ws, ("AAPL", "IBM"), as_of=ts)
+        card = train_model(ws, TrainRequest(symbols=("AAPL", "IBM"), as_of=ts)).card
         by_hand = load_model(ws, card.id)
     assert rows == card.rows
     told = [one for one in ran.trail.decisions if one[7] == source]

@@ -20,6 +20,7 @@ from algotrade.trading.feed import Market
 from algotrade.trading.session import Decider, MemoryJournal, run_session
 from algotrade.trading.state import TradingState
 from algotrade.trading.strategies import load_strategy
+from algotrade.workflows.conditions import outlook_of
 from algotrade.workflows.context import DAILY
 from algotrade.workflows.drift import drift
 from algotrade.workflows.rerun import Choices, Rerun
@@ -131,6 +132,7 @@ def test_a_month_of_one_shot_processes_is_one_backtest(month: Path) -> None:
                 policy=policy,
                 limits=limits,
                 conditions=lambda moment: Conditions(moment.ts, moment.close),
+                look=outlook_of(histories).facts,
             ),
         )
         assert verify_backtest(ws).difference is None

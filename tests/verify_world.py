@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from algotrade.config import load_settings
 from algotrade.domain.decisions import EQUITY, NOTIONAL, PROBABILITY, VOLATILITY, Sizing
+from algotrade.store.chain import seal
 from algotrade.workflows.context import open_workspace
 from algotrade.workflows.portfolio import move_cash
 from algotrade.workflows.risk import record_halt, reset_halt
@@ -29,7 +30,7 @@ FAST = (("fast", "3"), ("slow", "10"))
 @contextlib.contextmanager
 def opened(home: Path, flags: dict[str, str | None] | None = None) -> Iterator[Workspace]:
     settings = load_settings(home=str(home), flags={"source": "sample", **(flags or {})})
-    with open_workspace(settings, lambda _: None) as ws:
+    with open_workspace(settings, lambda _: None, checked=False) as ws:
         yield ws
 
 
@@ -86,3 +87,14 @@ def spoil(home: Path, *statements: str) -> int:
         changed = sum(db.execute(statement).rowcount for statement in statements)
         db.commit()
     return changed
+
+
+def seal_anew(home: Path) -> None:
+    """Seal the store as it is, as a migration does: what was spoilt is then what was always there."""
+    store = home / "data" / "algotrade.db"
+    with contextlib.closing(sqlite3.connect(store, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("DELETE FROM seals")
+        seal(db, note="by a test")
+        db.execute("COMMIT")
+    (home / "data" / "heads").unlink(missing_ok=True)

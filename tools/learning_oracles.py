@@ -1,6 +1,7 @@
-"""Compute with other libraries what tests/test_learning_significance.py compares ours with.
+"""Compute with other libraries what the tests of significance and of search compare ours with.
 
-In an environment of its own, with `algotrade`, statsmodels 0.15.0, arch 8.0.0 and purgedcv 0.1.11:
+In an environment of its own, with `algotrade`, statsmodels 0.15.0, arch 8.0.0, purgedcv 0.1.11 and
+ffn 1.4.1:
 
 python tools/learning_oracles.py
 """
@@ -16,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from oracle_rows import gains, linked, table
+from oracle_rows import gains, linked, point_gains, table
 
 DRAWS = 20_000
 
@@ -56,6 +57,25 @@ def deflated() -> dict[str, Any]:
     return {name: float(getattr(found, name)) for name in names}
 
 
+def overfitting() -> dict[str, list[float]]:
+    """Give the probability of backtest overfitting by two libraries."""
+    import pandas as pd
+    from ffn.core import (  # type: ignore[import-untyped, import-not-found, unused-ignore] # not ours
+        calc_prob_backtest_overfitting,
+    )
+    from purgedcv import (  # type: ignore[import-not-found, unused-ignore] # not ours
+        probability_of_backtest_overfitting,
+    )
+
+    return {
+        name: [
+            float(probability_of_backtest_overfitting(values.T).pbo),
+            float(calc_prob_backtest_overfitting(pd.DataFrame(values))),
+        ]
+        for name, values in point_gains().items()
+    }
+
+
 def bootstrap() -> dict[str, list[float]]:
     """Give 90% intervals of a Sharpe ratio, an AUC and a log-loss skill by circular blocks."""
     from arch.bootstrap import (  # type: ignore[import-not-found, unused-ignore] # not ours
@@ -88,6 +108,7 @@ if __name__ == "__main__":
         "newey_west": newey_west(),
         "calibration": calibration(),
         "deflated": deflated(),
+        "overfitting": overfitting(),
         "bootstrap": bootstrap(),
     }
     sys.stdout.write(json.dumps(told, indent=2) + "\n")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from algotrade.domain.money import MICROS, NANOS
 from algotrade.errors import InputError, SecretError, SettingsError, shown
 from algotrade.record import NamedTuple
-from algotrade.settings import FORMATS, MODEL_KINDS, SETTINGS, SOURCES, SWITCHES, Setting
+from algotrade.settings import FEEDS, FORMATS, MODEL_KINDS, SETTINGS, SOURCES, SWITCHES, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,8 @@ HALT_FILE = "HALT"
 WATCHLISTS = "watchlists"
 KEY_VARIABLES = ("MASSIVE_API_KEY", "POLYGON_API_KEY")
 _PREFIX = "ALGOTRADE_"
-_RESERVED = ("ALGOTRADE_HOME", "ALGOTRADE_NOW", "ALGOTRADE_HALT")
+WEBHOOK_VARIABLE = "ALGOTRADE_WEBHOOK"
+_RESERVED = ("ALGOTRADE_HOME", "ALGOTRADE_NOW", "ALGOTRADE_HALT", WEBHOOK_VARIABLE)
 
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -116,20 +117,15 @@ class Settings(NamedTuple):
     def limits(self) -> Limits:
         """Give the risk limits."""
         from algotrade.domain.risk import Limits
+        from algotrade.domain.rules import FIELD_SETTINGS
 
-        return Limits(
-            max_order_notional=self.number("risk.max_order_usd"),
-            max_order_equity_bps=self.number("risk.max_order_pct"),
-            max_order_quantity=self.number("risk.max_order_shares"),
-            price_collar_bps=self.number("risk.price_collar_pct"),
-            max_position_bps=self.number("risk.max_position_pct"),
-            max_gross_bps=self.number("risk.max_gross_pct"),
-            max_stale_sessions=self.number("risk.max_stale_sessions"),
-            daily_loss_reduce_bps=self.number("risk.daily_loss_reduce_pct"),
-            daily_loss_halt_bps=self.number("risk.daily_loss_halt_pct"),
-            drawdown_halt_bps=self.number("risk.drawdown_halt_pct"),
-            allow_short=self.text("risk.short") == "on",
-        )
+        numbers = {field: self.number(name) for field, name in FIELD_SETTINGS.items()}
+        lists = {
+            name: tuple(self.text(f"risk.{name}").replace(",", " ").split())
+            for name in ("restricted", "allowed")
+        }
+        on = self.text("risk.short") == "on"
+        return Limits(allow_short=on, complete=True, **lists, **numbers)  # type: ignore[arg-type]
 
 
 def load_settings(
@@ -161,6 +157,45 @@ def load_settings(
         key=_find_key(values["key_file"].text, where, environ),
         watchlists=watchlists,
     )
+
+
+def broker_keys(settings: Settings, broker: str, *, live: bool) -> tuple[Secret, Secret] | None:
+    """Give key id and secret of an account at a broker: from its file, else the environment.
+
+    The file holds them on two lines. A paper account never sees the live key, nor the reverse.
+    """
+    kind = "live" if live else "paper"
+    named = settings.text(f"{kind}_key_file")
+    if named:
+        lines = _read_private(settings.home / Path(named).expanduser()).split()
+        if len(lines) != 2:
+            raise SecretError(
+                f"{kind}_key_file {named} does not hold two lines", hint="key id, then secret"
+            )
+        return _secret(lines[0], f"{kind}_key_file"), _secret(lines[1], f"{kind}_key_file")
+    names = [f"{broker.upper()}_{kind.upper()}_{part}" for part in ("KEY_ID", "SECRET")]
+    found = [os.environ.get(name, "").strip() for name in names]
+    if not any(found):
+        return None
+    if not all(found):
+        raise SecretError(f"only one of {names[0]} and {names[1]} is set", hint="set both")
+    return _secret(found[0], names[0]), _secret(found[1], names[1])
+
+
+def read_again(settings: Settings) -> Settings:
+    """Read the file and the environment anew, for a process that stays; flags stay as typed."""
+    flags = {name: one.text for name, one in settings.values.items() if one.origin == "flag"}
+    return load_settings(home=str(settings.home), flags=flags)
+
+
+def find_webhook(settings: Settings) -> Secret | None:
+    """Look for the address of the webhook, a secret: notify.webhook_file, then the environment."""
+    named = settings.text("notify.webhook_file")
+    if named:
+        text = _read_private(settings.home / Path(named).expanduser(), "notify.webhook_file")
+    else:
+        text = os.environ.get(WEBHOOK_VARIABLE, "")
+    return Secret(text.strip()) if text.strip() else None
 
 
 def environment() -> Mapping[str, str]:
@@ -263,23 +298,46 @@ def _known(name: str, where: str) -> str:
 
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
 _SCALES = {"usd": MICROS, "shares": NANOS, "percent": 100, "count": 1, "fraction": MICROS}
-_CHOICES = {"source": SOURCES, "model": MODEL_KINDS, "format": FORMATS, "switch": SWITCHES}
+_SCALES["ratio"] = 100
+_CHOICES = {
+    "source": SOURCES,
+    "model": MODEL_KINDS,
+    "format": FORMATS,
+    "switch": SWITCHES,
+    "feed": FEEDS,
+}
 
 
 def _parse(setting: Setting, value: Value) -> int:
     """Check a value by its kind; give numbers in their integer unit, 0 for the others."""
     if setting.kind in _CHOICES:
         choices = _CHOICES[setting.kind]
-        if value.text not in choices:
+        is_path = setting.kind == "model" and ":" in value.text  # of a class, found when it is made
+        if value.text not in choices and not is_path:
             raise _wrong(setting, value, "one of " + ", ".join(choices))
         return 0
     if setting.kind == "url":
         if not value.text.startswith(("https://", "http://")):
             raise _wrong(setting, value, "an address that begins with https://")
         return 0
+    if setting.kind == "symbols":
+        _check_symbols(setting, value)
+        return 0
     if setting.kind == "text":
         return 0
     return _parse_number(setting, value)
+
+
+def _check_symbols(setting: Setting, value: Value) -> None:
+    from algotrade.domain.symbols import parse_symbol
+
+    for name in value.text.replace(",", " ").split():
+        try:
+            choice = parse_symbol(name)
+        except InputError:
+            choice = None
+        if choice is None or choice.note is not None:
+            raise _wrong(setting, value, "tickers as they are stored, such as AAPL BRK.B")
 
 
 def _parse_number(setting: Setting, value: Value) -> int:
@@ -288,6 +346,8 @@ def _parse_number(setting: Setting, value: Value) -> int:
     scaled = Decimal(value.text) * _SCALES[setting.kind]
     if scaled != int(scaled):
         raise _wrong(setting, value, "fewer decimals")
+    if setting.most and scaled > Decimal(setting.most) * _SCALES[setting.kind]:
+        raise _wrong(setting, value, f"at most {setting.most}")
     if setting.kind == "fraction" and not 0 < scaled < MICROS:
         raise _wrong(setting, value, "a number between 0 and 1")
     return int(scaled)
@@ -321,14 +381,14 @@ def _secret(text: str, where: str) -> Secret:
     return Secret(key)
 
 
-def _read_private(path: Path) -> str:
+def _read_private(path: Path, field: str = "key_file") -> str:
     try:
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SecretError(f"key_file {path} cannot be read: {error}") from error
+        raise SecretError(f"{field} {path} cannot be read: {error}") from error
     if stat.S_IMODE(mode) & 0o077:
         raise SecretError(
-            f"key_file {path} can be read by others", hint=f"chmod 600 {shown(str(path))}"
+            f"{field} {path} can be read by others", hint=f"chmod 600 {shown(str(path))}"
         )
     return text

@@ -137,7 +137,7 @@ def test_the_json_of_a_difference(kept: Path) -> None:
     assert set(found) == {"first", "second", "differences"}
     parts = {one["name"]: (one["first"], one["second"]) for one in found["differences"]}
     assert {"symbols", "policy.sizing", "trials"} <= set(parts)
-    assert parts["policy.sizing"][0] == ["equity", 500, 10000, 2000]
+    assert parts["policy.sizing"][0] == ["equity", 500, 10000, 2000, None, None, 0]
     assert data("runs-diff", "runs", "diff", "1", "01", home=kept)["differences"] == []
 
 

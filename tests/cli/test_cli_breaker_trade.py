@@ -71,5 +71,5 @@ def test_a_short_position_is_told_as_one(home: Path) -> None:
     assert "says down: hold short" in told["reason"]
     again = json.loads(cli(*asked, home=home, env=short).well().out)["data"][0]
     assert "says down: already short" in again["reason"]
-    table = cli("why", "MSFT", home=home, env=short).well().out
-    assert next(line for line in table.splitlines() if "R13" in line).split()[-1] == "n/a"
+    checks = cli("why", "MSFT", "--json", home=home, env=short).well().data["checks"]
+    assert next(check for check in checks if check["id"] == "R13")["status"] == "n/a"

@@ -44,7 +44,7 @@ def bought_once(ran: list[Ran]) -> None:
     balanced(account.data)
     assert 0 <= account.data["Holdings"].get("AAPL", 0) <= 10
     assert account.data["ID"] == "sample"
-    assert risk.out.startswith("id\tname\tunit\tvalue\tlimit\theadroom\tstatus\nR01\t")
+    assert risk.out.startswith("id\tname\tunit\tvalue\tlimit\theadroom\tstatus\tclass\nR01\t")
     assert all("no API key: built-in sample" in each.err for each in ran)
 
 

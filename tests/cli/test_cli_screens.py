@@ -27,6 +27,15 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 HOME = "/home/you/trade"  # as long as the folder that stands for it, so that lines break alike
 TRADE = ("trade", "--symbol", "AAPL", "--qty", "10")
 WRITE = os.environ.get("ALGOTRADE_GOLDEN") == "write"
+LOOKS_AHEAD = """
+from algotrade import features
+
+
+@features(lookback=30)
+def build(bars):
+    move = bars["close"].pct_change()
+    return (move.rolling(10).std() / move.std()).to_frame("calm")
+"""
 
 
 @pytest.fixture
@@ -70,6 +79,8 @@ def test_screens_before_there_is_a_model(short: Path) -> None:
     screen("fetch", "fetch", "AAPL", "ibm", home=short)
     screen("predict_no_model", "predict", home=short)
     screen("train", "train", "AAPL", "--model", "logit", home=short)
+    search = ("train", "AAPL", "--model", "logit", "--grid", "C=0.05,0.2,0.02")
+    screen("train_search", *search, home=short)
     screen("portfolio_empty", "portfolio", home=short)
     screen("trades_empty", "trades", home=short)
 
@@ -149,6 +160,36 @@ def test_screens_of_what_a_source_changed(short: Path, live_trained: Path) -> No
         screen("fetch_gaps", "fetch", "GE", home=home, env=env)
         screen("data_check_gaps", "data", "check", home=home, env=env)
         screen("data_coverage_gaps", "data", "coverage", "GE", home=home, env=env)
+
+
+def test_screens_of_models(home: Path) -> None:
+    (name,) = [one["model"] for one in cli("models", "list", "--json", home=home).well().data]
+    screen("models_refused", "models", "promote", name, home=home)
+    screen("models_promote", "models", "promote", name, "--reason", "a rehearsal", home=home)
+    cli("train", "AAPL", "--model", "logit", "--horizon", "3", home=home).well()
+    newer = cli("models", "list", "--json", home=home).well().data[0]["model"]
+    screen("models_list", "models", "list", home=home)
+    screen("models_shadow", "models", "shadow", newer, home=home)
+    screen("models_rm_refused", "models", "rm", name, home=home)
+    screen("models_predict", "predict", home=home)
+    screen("models_trade", "trade", "--symbol", "AAPL", "--qty", "10", home=home)
+    screen("models_verify", "models", "verify", home=home)
+    cli("clock", "next", "5", home=home).well()
+    shown = cli("models", "show", newer, home=home).well().out.splitlines()
+    heads = [line.split(" ")[0] for line in shown[-8:]]
+    assert [head for head in heads if head] == ["state", "trained", "expires", "drift", "shadow"]
+    screen("models_off", "models", "shadow", "off", home=home)
+    screen("models_rm", "models", "rm", newer, home=home)
+    screen("models_rollback", "models", "rollback", home=home)
+
+
+def test_screens_of_an_audit(short: Path, fetched: Path) -> None:
+    short.rmdir()
+    home = copied(fetched, short)
+    (home / "mine.py").write_text(LOOKS_AHEAD, encoding="utf-8")
+    screen("audit_cheap", "audit", "AAPL", "--cheap", "--model", "logit", home=home)
+    features = f"{home}/mine.py:build"
+    screen("audit_failed", "audit", "AAPL", "--features", features, "--tests", "A1,A4", home=home)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,27 @@ def difference(seed: int, symbols: int, length: int) -> str | None:
     return next((name for name in every if skipping[name] != every[name]), None)
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 10**9), st.integers(1, 5), st.integers(2, 40), st.sampled_from([5, 40, 300]))
+def test_skipping_changes_nothing_where_every_rule_is_asked(
+    seed: int, symbols: int, length: int, bps: int
+) -> None:
+    world = make_world(seed, symbols, length)
+    limits = world.limits._replace(
+        complete=True,
+        daily_loss_reduce_bps=bps,
+        daily_loss_halt_bps=3 * bps,
+        weekly_loss_halt_bps=2 * bps,
+        max_unexecuted_bps=10**9,
+        cooldown_sessions=seed % 3,
+        max_losing_exits=seed % 4,
+    )
+    world = world._replace(limits=limits)
+    skipping, every = (story(*play(world, skip=skip)) for skip in (True, False))
+    for name, expected in every.items():
+        assert skipping[name] == expected, name
+
+
 @settings(max_examples=500, deadline=None)
 @given(st.integers(0, 10**9), st.integers(1, 6), st.integers(2, 60))
 def test_skipping_changes_nothing(seed: int, symbols: int, length: int) -> None:
@@ -93,3 +114,8 @@ def test_a_halt_that_is_skipped_breaks_the_law(monkeypatch: pytest.MonkeyPatch) 
 def test_a_first_speaker_that_is_skipped_breaks_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed.Market, "first_speaker", lambda *_: None)
     assert "halts" in {difference(seed, 3, 7) for seed in range(680, 700)} | differences()
+
+
+def test_a_stance_that_wavers_under_a_halt_breaks_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed._Track, "_wavers", lambda *_: False)
+    assert "runs" in differences()

@@ -12,6 +12,7 @@ from algotrade.cli.data import read_symbols
 from algotrade.cli.output import Column, View
 from algotrade.cli.policy import Asked, asking
 from algotrade.cli.run import Run, command, new_app, with_settings
+from algotrade.cli.workers import Backend, Jobs, Scheduler  # noqa: TC001  typer reads them
 from algotrade.domain.times import DAY, end_of_day, parse_date, session_date
 from algotrade.errors import InputError
 from algotrade.record import NamedTuple
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from algotrade.store.runs import RunRecord
     from algotrade.workflows.backtest import Plan
     from algotrade.workflows.context import Workspace
+    from algotrade.workflows.fan_out import Workers
 
 APPS = {"backtest": new_app()}
 
@@ -47,8 +49,11 @@ def backtest(
         bool, typer.Option("--walk-forward", help="Refit on the way, as live use would.")
     ] = False,
     every: Annotated[
-        int, typer.Option("--every", help="Sessions between refits.", min=1, max=1000)
-    ] = 21,
+        int | None,
+        typer.Option(
+            "--every", help="Sessions between refits of a walk-forward: 21.", min=1, max=1000
+        ),
+    ] = None,
     *,
     asked: Asked,
     limits: Annotated[
@@ -64,17 +69,25 @@ def backtest(
     benchmark: Annotated[
         str, typer.Option("--benchmark", help="equal (the run's symbols), a symbol, or none.")
     ] = "equal",
+    jobs: Jobs = None,
+    backend: Backend = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Decide at every stored bar as `trade` would have, and keep the run.
 
     A parameter with several values, -p fast=10,20,50, runs a grid; every run counts as a trial.
     """
+    from algotrade.workflows.fan_out import read_workers
+
     _check_speaker(strategy=asked.rule, model=model, walk_forward=walk_forward)
+    if every is not None and not walk_forward:
+        raise InputError("--every is of a --walk-forward", hint="--walk-forward --every 21")
+    workers = read_workers(jobs, backend, scheduler)
     run = with_settings(run, _cost_flags(commission, slippage, cash))
     world = _World(start, end, limits, benchmark, walk_forward, every)
     with run.workspace() as ws:
         plan = _plan(run, ws, read_symbols(run, symbols or ()), model, asked, world)
-        view = _run_view(run, ws, plan)
+        view = _run_view(run, ws, plan, workers)
     run.out.emit(view)
 
 
@@ -86,13 +99,13 @@ class _World(NamedTuple):
     limits: str
     benchmark: str
     walk_forward: bool
-    every: int
+    every: int | None
 
 
 def _plan(
     run: Run, ws: Workspace, symbols: list[str], model: str | None, asked: Asked, world: _World
 ) -> Plan:
-    from algotrade.workflows.backtest import Plan
+    from algotrade.workflows.backtest import EVERY, Plan
     from algotrade.workflows.limits import read_limits
     from algotrade.workflows.runs import stored_symbols
     from algotrade.workflows.trade import Request
@@ -115,20 +128,21 @@ def _plan(
         costs=run.settings.costs(),
         cash=opening,
         walk_forward=world.walk_forward,
-        every=world.every,
+        every=world.every or EVERY,
         benchmark=_read_benchmark(run, world.benchmark),
     )
 
 
-def _run_view(run: Run, ws: Workspace, plan: Plan) -> View:
+def _run_view(run: Run, ws: Workspace, plan: Plan, workers: Workers) -> View:
     """Run one plan, or the grid that its parameters span."""
-    from algotrade.workflows.backtest import backtest, sweep, sweep_plans
+    from algotrade.workflows.backtest import backtest
+    from algotrade.workflows.sweep import sweep, sweep_plans
 
     plans = sweep_plans(plan)
     with _progress(run, "backtest") as progress:
         if len(plans) == 1:
             return run_view(*backtest(ws, plan, progress=progress))
-        return _sweep_view(ws, sweep(ws, plans, progress=progress))
+        return _sweep_view(ws, sweep(ws, plans, workers=workers, progress=progress))
 
 
 def run_view(record: RunRecord, marks: Sequence[Mark]) -> View:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from algotrade.cli.notify import tell_fills
 from algotrade.cli.output import Column, View
 from algotrade.cli.run import Run, command, new_app, with_settings
 from algotrade.cli.views import fill_lines, money
@@ -114,6 +115,7 @@ def fetch(
         run.out.say(f"{symbol}: {error.message}" + (f" (try: {error.hint})" if error.hint else ""))
     code = _fetch_code(result)
     run.out.emit(_fetch_view(result), ok=code == EXIT_OK)
+    tell_fills(run, result.fills)
     if code:
         raise typer.Exit(code)
 
@@ -182,6 +184,7 @@ def clock_next(
     with run.workspace() as ws, account_lock(ws) as now:
         report = advance_clock(now, sessions)
     run.out.emit(_clock_view(report))
+    tell_fills(run, report.fills)
 
 
 def _tell_findings(run: Run, report: FetchReport) -> None:

@@ -54,11 +54,19 @@ COMMANDS = {
     "market": Listed("market", "Data", "Show whether the market is open, and holidays."),
     "clock": Listed("data", "Data", "Show or move the simulated time of the sample."),
     "train": Listed("train", "Model", "Train a model and tell what it is worth."),
+    "audit": Listed("audit", "Model", "Look for knowledge of the future in what is trained."),
+    "models": Listed("models", "Model", "List, compare, promote, verify and remove models."),
+    "report": Listed("report", "Model", "Write the report of a model as a page."),
     "predict": Listed("model", "Model", "Predict from the newest bars."),
     "backtest": Listed("backtest", "Trading", "Run the live decision over stored history."),
     "runs": Listed("runs", "Trading", "List, show and compare kept backtests."),
     "trade": Listed("trade", "Trading", "Decide, check risk and place an order."),
+    "orders": Listed("orders", "Trading", "List orders and their states."),
+    "cancel": Listed("orders", "Trading", "Cancel open orders."),
+    "reconcile": Listed("orders", "Trading", "Compare the broker with the ledger."),
+    "flatten": Listed("orders", "Trading", "End every position at the market."),
     "risk": Listed("risk", "Trading", "Show limits and headroom; halt and reset."),
+    "notify": Listed("notify", "Trading", "Test who is told of fills, refusals and halts."),
     "why": Listed("why", "Trading", "Explain an order, a hold or a refusal."),
     "replay": Listed("verify", "Trading", "Make a stored decision again, bit for bit."),
     "verify": Listed("verify", "Trading", "Prove that every stored decision comes out again."),
@@ -67,6 +75,9 @@ COMMANDS = {
     "trades": Listed("portfolio", "Portfolio", "List the fills."),
     "deposit": Listed("portfolio", "Portfolio", "Put cash into a simulated account."),
     "withdraw": Listed("portfolio", "Portfolio", "Take cash out of a simulated account."),
+    "ledger": Listed("ledger", "Portfolio", "Verify, show or accept the ledger."),
+    "backup": Listed("backup", "Portfolio", "Copy the store, whole and checked."),
+    "restore": Listed("backup", "Portfolio", "Put a backup in the store's place."),
 }
 
 
@@ -149,6 +160,7 @@ def run() -> None:
         code = app(prog_name="algotrade", standalone_mode=False)
     except AlgotradeError as error:
         _tell(error)
+        _notify(error)
         sys.exit(error.exit_code)
     except _TerminatedError:
         sys.exit(EXIT_TERMINATED)
@@ -156,6 +168,7 @@ def run() -> None:
         if hasattr(error, "format_message"):  # of typer's parser, whose names typer keeps private
             sys.exit(_tell_usage(error))
         _tell_bug(error)
+        _notify(error)
         sys.exit(EXIT_BUG)
     if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this code
         write_error("algotrade: interrupted; nothing half-written")
@@ -177,6 +190,18 @@ def _tell(error: AlgotradeError) -> None:
     write_error(f"algotrade: {error.message}")
     if error.hint:
         write_error(f"  try: {error.hint}")
+
+
+_WATCHED = ("trade", "fetch", "watch", "check", "halt", "reconcile", "cancel", "flatten")
+
+
+def _notify(error: Exception) -> None:
+    """Tell those who are to be told that a command which runs unattended has failed."""
+    if State.settings is None or State.command not in _WATCHED or isinstance(error, InputError):
+        return
+    from algotrade.cli.notify import tell_failure
+
+    tell_failure(State.settings, State.command, error)
 
 
 def _tell_usage(error: Any) -> int:  # noqa: ANN401  one of the exceptions of typer's parser

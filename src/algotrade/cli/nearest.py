@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from algotrade.cli.views import in_unit, order_words
 from algotrade.domain.decisions import HOLD, NOTIONAL, REFUSED
 from algotrade.domain.money import MICROS, shares
+from algotrade.domain.rules import RULES
+from algotrade.domain.signals import DRIFTED, EXPIRED, UNFAMILIAR
 
 if TYPE_CHECKING:
     from algotrade.domain.decisions import Decision
@@ -34,6 +36,13 @@ _OTHERS = {
     "halts": ("halts", "halts"),
 }
 _SIGNS = {">": ">", "<": "<", "at least": ">=", "at most": "<=", "is": "="}
+
+
+_BARRED = {
+    EXPIRED: "past its time",
+    UNFAMILIAR: "asked about unfamiliar input",
+    DRIFTED: "asked about input that has drifted",
+}
 
 
 def nearest_lines(found: tuple[Counterfactual, ...], decision: Decision) -> list[str]:
@@ -76,6 +85,8 @@ def _change_words(change: Change, decision: Decision) -> str:
     if change.what == "stance":
         source = decision.signal.source if decision.signal else "the rule"
         return f"{source} had said {change.value}: it said {change.was}"
+    if change.what == "abstains":
+        return f"the model had not been {_BARRED[str(change.was)]}"
     if change.what == "halts":
         return f"nothing had halted trading: {change.was} places did"
     name, unit = _name(change.what, decision)
@@ -90,7 +101,9 @@ def _name(what: str, decision: Decision) -> tuple[str, str]:
     if what == "size":
         kind = decision.policy.sizing.kind if decision.policy.sizing else NOTIONAL
         return "the size", "usd" if kind == NOTIONAL else "bps"
-    return _LIMITS.get(what) or _OTHERS.get(what) or (what, "")
+    rule = next((rule for rule in RULES if rule.field == what), None)
+    told = (f"{rule.id} {rule.name} limit", rule.unit) if rule else (what, "")
+    return _LIMITS.get(what) or _OTHERS.get(what) or told
 
 
 def _told(value: Any, unit: str) -> str:  # noqa: ANN401  a float is no int

@@ -55,14 +55,19 @@ class Output:
         self.format = format
         self.quiet = quiet
         self.path = path
+        self.color = color
         self.warnings: list[str] = []
-        self._color = color
 
     def say(self, line: str) -> None:
         """Tell the person running this one line on stderr."""
         self.warnings.append(line)
         if not self.quiet:
             write_error(f"algotrade: {line}")
+
+    def say_once(self, line: str) -> None:
+        """Tell a line that a loop would repeat."""
+        if line not in self.warnings:
+            self.say(line)
 
     @property
     def is_for_people(self) -> bool:
@@ -86,18 +91,13 @@ class Output:
         if self.path is None or self.path == "-":
             write_result(text)
             return
-        try:
-            _write_file(self.path, text)
-        except OSError as error:
-            raise DiskError(
-                f"--out {self.path}: {error.strerror}", hint="a file in a folder that exists"
-            ) from error
+        write_file(self.path, text)
 
     def _table(self, view: View) -> str:
-        parts = [_wrapped(line) for line in view.above]
+        parts = [_wrapped(plain(line)) for line in view.above]
         if view.columns and (view.rows if view.table_rows is None else view.table_rows):
             parts.append(self._draw(view))
-        parts += [_wrapped(line) for line in view.below]
+        parts += [_wrapped(plain(line)) for line in view.below]
         return "\n".join(part.rstrip("\n") for part in parts) + "\n"
 
     def _draw(self, view: View) -> str:
@@ -118,11 +118,11 @@ class Output:
                 no_wrap=column.whole,
             )
         for row in view.rows if view.table_rows is None else view.table_rows:
-            table.add_row(*(Text(column.cell(row)) for column in view.columns))
+            table.add_row(*(Text(plain(column.cell(row))) for column in view.columns))
         buffer = StringIO()
         width = max(WIDTH, _terminal_width())
         console = Console(
-            file=buffer, width=width, no_color=not self._color, force_terminal=self._color
+            file=buffer, width=width, no_color=not self.color, force_terminal=self.color
         )
         console.print(table)
         return "\n".join(line.rstrip() for line in buffer.getvalue().strip("\n").splitlines())
@@ -175,6 +175,16 @@ def _writable(text: str, encoding: str) -> str:
     except UnicodeEncodeError:
         return text.replace("\u2500", "-").encode(encoding, "replace").decode(encoding)
     return text
+
+
+def write_file(path: str, text: str) -> None:
+    """Write a result to a file, whole or not at all; raises DiskError."""
+    try:
+        _write_file(path, text)
+    except OSError as error:
+        raise DiskError(
+            f"--out {path}: {error.strerror}", hint="a file in a folder that exists"
+        ) from error
 
 
 def _write_file(path: str, text: str) -> None:
@@ -262,7 +272,7 @@ def _csv(lines: Sequence[Sequence[str]]) -> str:
     buffer = StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     for line in lines:
-        writer.writerow([_defused(cell) for cell in line])
+        writer.writerow([_defused(plain(cell)) for cell in line])
     return buffer.getvalue()
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from algotrade.domain.decisions import EQUITY, NOTIONAL, PROBABILITY, VOLATILITY, Sizing
-from algotrade.domain.money import MICROS, parse_quantity, parse_usd
+from algotrade.domain.decisions import EQUITY, NOTIONAL, PROBABILITY, RISK, VOLATILITY, Sizing
+from algotrade.domain.money import BPS, MICROS, parse_quantity, parse_usd
 from algotrade.domain.orders import DAY, GTC, LIMIT, MARKET, STOP, STOP_LIMIT, TIMES_IN_FORCE
 from algotrade.errors import InputError, shown
 from algotrade.record import NamedTuple
@@ -28,6 +28,7 @@ _SIZES = {
     "equity": EQUITY,
     "volatility": VOLATILITY,
     "probability": PROBABILITY,
+    "risk": RISK,
 }
 _PERCENT = re.compile(r"([+-]?)([0-9]{1,4}(?:\.[0-9]{1,2})?)%", re.ASCII)
 _PRICE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
@@ -46,6 +47,10 @@ FLAGS: dict[str, Any] = {
     ],
     "probability": Annotated[
         str | None, _option("--probability", "Up to 10% of equity, by damped p(up).")
+    ],
+    "risk": Annotated[
+        str | None,
+        _option("--risk", "Part of equity to lose down to --stop, which then only sizes: 0.5%."),
     ],
     "whole": Annotated[bool, _option("--whole", "Whole shares only.")],
     "strategy": Annotated[
@@ -135,6 +140,9 @@ def _read_asked(typed: Mapping[str, Any], default_size: str | None) -> Asked:
         raise InputError(f"--tif {shown(tif)} is not a time in force", hint=f"{GTC} or {DAY}")
     limit_price, limit_bps = _read_price("--limit", limit)
     stop_price, stop_bps = _read_price("--stop", stop)
+    if sizing is not None and sizing.kind == RISK:
+        sizing = _with_stop(sizing, stop_price, stop_bps)
+        stop = stop_price = stop_bps = None
     kinds = {(False, False): MARKET, (True, False): LIMIT, (False, True): STOP}
     return Asked(
         quantity=quantity,
@@ -187,6 +195,15 @@ def _read_size(given: Mapping[str, str | None]) -> tuple[int, Sizing | None]:
     return 0, Sizing(kind, amount)
 
 
+def _with_stop(sizing: Sizing, price: int | None, bps: int | None) -> Sizing:
+    """Give a size by risk with its stop: a price, or a distance against the position."""
+    if price is None and not bps:
+        raise InputError("--risk needs a --stop", hint="--stop 95, or 5% from the close")
+    if sizing.amount == 0:
+        raise InputError("--risk 0% risks nothing", hint="--risk 0.5%")
+    return sizing._replace(stop_price=price, stop_bps=None if bps is None else abs(bps))
+
+
 def _read_price(flag: str, text: str | None) -> tuple[int | None, int | None]:
     """Read a price in micro-dollars, or a distance from the close in bps."""
     if text is None:
@@ -194,6 +211,8 @@ def _read_price(flag: str, text: str | None) -> tuple[int | None, int | None]:
     found = _PERCENT.fullmatch(text)
     if found is not None:
         bps = int(Decimal(found[2]) * 100)
+        if bps >= BPS:
+            raise InputError(f"{flag} {shown(text)} is no price's distance", hint=f"{flag} -0.5%")
         return None, -bps if found[1] == "-" else bps
     if _PRICE.fullmatch(text) and Decimal(text) > 0:
         return int(Decimal(text) * MICROS), None

@@ -33,7 +33,7 @@ def portfolio(run: Run) -> None:
     """Value the account: holdings, cash, profit and loss, waiting orders."""
     from algotrade.workflows.portfolio import show_portfolio
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         result = show_portfolio(ws)
     run.out.emit(portfolio_view(result))
 
@@ -44,7 +44,7 @@ def trades(run: Run) -> None:
     """List the fills, oldest first."""
     from algotrade.workflows.portfolio import list_trades
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         lines = list_trades(ws)
     run.out.emit(_trades_view(lines))
 

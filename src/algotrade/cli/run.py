@@ -84,11 +84,25 @@ class Run(NamedTuple):
     out: Output
 
     @contextlib.contextmanager
-    def workspace(self, *, create: bool = False) -> Iterator[Workspace]:
-        """Open the workspace of the settings."""
+    def workspace(
+        self,
+        *,
+        create: bool = False,
+        reading: bool = False,
+        checked: bool = True,
+        wait_s: float | None = None,
+    ) -> Iterator[Workspace]:
+        """Open the workspace of the settings; the flags are those of `open_workspace`."""
         from algotrade.workflows.context import open_workspace
 
-        with open_workspace(self.settings, self.out.say, create=create) as ws:
+        with open_workspace(
+            self.settings,
+            self.out.say,
+            create=create,
+            reading=reading,
+            checked=checked,
+            wait_s=wait_s,
+        ) as ws:
             yield ws
 
     @property
@@ -103,6 +117,8 @@ class State:
     json = False
     verbose = False
     logs: Path | None = None
+    settings: Settings | None = None
+    command = ""
     inherited: ClassVar[dict[str, Any]] = {}  # shared flags typed before a subcommand's name
 
 
@@ -135,6 +151,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         if context is not None and context.invoked_subcommand:
             State.inherited = {name: typed[name] for name in SHARED}
             return
+        State.command = function.__name__
         typed |= {name: typed[name] or State.inherited.get(name) for name in SHARED}
         function(_make_run(typed), **{p.name: typed[p.name] for p in own})
 
@@ -174,6 +191,7 @@ def _make_run(typed: dict[str, Any]) -> Run:
         },
     )
     State.logs = settings.home / "logs"
+    State.settings = settings
     check_target(settings, typed["out"], "--out")
     out = Output(
         format=settings.text("format"),

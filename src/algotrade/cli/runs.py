@@ -11,7 +11,7 @@ from algotrade.cli.output import Column, View
 from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.views import money
 from algotrade.domain.ledger import FILL
-from algotrade.domain.money import format_quantity, shares
+from algotrade.domain.money import format_quantity, format_usd, shares
 from algotrade.domain.times import iso, session_date
 from algotrade.errors import InputError
 
@@ -88,8 +88,8 @@ def diff(run: Run, first: RunName, second: RunName) -> None:
     columns = (
         Column("", lambda row: str(row["part"]), right=False),
         Column("name", lambda row: str(row["name"]), right=False),
-        Column(one.run_id, lambda row: _shown(row["first"])),
-        Column(other.run_id, lambda row: _shown(row["second"])),
+        Column(one.run_id, lambda row: _shown(row["name"], row["first"])),
+        Column(other.run_id, lambda row: _shown(row["name"], row["second"])),
     )
     run.out.emit(
         View(
@@ -102,7 +102,19 @@ def diff(run: Run, first: RunName, second: RunName) -> None:
     )
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401  JSON
+_DOLLARS = ("cash", "notional", "price", "commission_per_share", "commission_per_trade")
+
+
+def _shown(name: str, value: Any) -> str:  # noqa: ANN401  JSON
+    """Show what was asked in the units that people type it in."""
+    if type(value) is int and name.endswith((*_DOLLARS, "commission_minimum")):
+        return f"${format_usd(value)}"
+    if type(value) is int and name.endswith("quantity"):
+        return f"{format_quantity(value)} shares"
+    if type(value) is int and name.endswith("_bps"):
+        return f"{value / 100:g}%"
+    if type(value) is int and name.endswith("_ts"):
+        return session_date(value).isoformat()
     if isinstance(value, float):
         return f"{value:,.4f}"
     return "-" if value is None else str(value)

@@ -9,6 +9,7 @@ import typer
 
 from algotrade.cli.output import Column, View
 from algotrade.cli.portfolio import portfolio_view
+from algotrade.cli.report_view import verdict_lines
 from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.why import why_view
 from algotrade.domain.times import iso, session_date
@@ -76,7 +77,7 @@ def status(run: Run) -> None:
     """Show home, data, model, accounts and halts in one look."""
     from algotrade.workflows.setup import show_status
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         result = show_status(ws)
     run.out.emit(_status_view(result))
 
@@ -98,7 +99,7 @@ def _demo_view(result: DemoResult, home: str) -> View:
         ),
         "",
         f"2. train: {result.card.id}, {result.card.rows:,} rows, judged on later data only",
-        f"   {result.card.verdict}",
+        *(f"   {line}" for line in verdict_lines(result.card)),
         "",
         f"3. trade: hold up to 10 of each while the model says up, {len(result.trades)} sessions",
     ]
@@ -151,7 +152,6 @@ def _status_view(result: StatusResult) -> View:
         }
         for found in result.series
     ]
-    model = result.newest_model
     data = {
         "home": str(result.home),
         "home_from": result.home_origin,
@@ -162,7 +162,8 @@ def _status_view(result: StatusResult) -> View:
         "api_key": result.key,
         "market_open": result.market_open,
         "series": rows,
-        "model": model.model_id if model else None,
+        "model": result.model,
+        "standing": result.model_words,
         "accounts": [
             {
                 "account": account.account,
@@ -210,8 +211,8 @@ def _status_items(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _status_lines(result: StatusResult) -> list[str]:
-    model = result.newest_model
-    lines = [f"model    {model.model_id if model else 'none yet: algotrade train'}"]
+    told = f"{result.model} ({result.model_words})" if result.model else "none yet: algotrade train"
+    lines = [f"model    {told}"]
     for account in result.accounts:
         state = f"HALTED: {account.halt}" if account.halt else "not halted"
         lines.append(

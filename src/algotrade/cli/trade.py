@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from algotrade.cli.data import read_symbols
+from algotrade.cli.follow import Loop, follow_trades, following
+from algotrade.cli.notify import tell_trades
 from algotrade.cli.output import View
 from algotrade.cli.policy import Asked, asking
 from algotrade.cli.run import Run, command, new_app
+from algotrade.cli.venue import Venue, placing
 from algotrade.cli.views import check_row, fill_lines, money
 from algotrade.cli.why import decision_lines, decision_row
 from algotrade.domain.decisions import REFUSED
 from algotrade.domain.money import NANOS, format_quantity, shares
-from algotrade.domain.orders import BUY, MARKET, OPEN_STATES, SELL
+from algotrade.domain.orders import (
+    BUY,
+    EXPIRED,
+    MARKET,
+    NEVER_SENT,
+    OPEN_STATES,
+    REJECTED,
+    SELL,
+    SUBMITTING,
+    UNKNOWN,
+    UNSURE_STATES,
+)
 from algotrade.domain.times import DAY, iso, session_date
-from algotrade.errors import EXIT_HALTED, EXIT_OK, EXIT_REFUSED, InputError, shown
+from algotrade.errors import (
+    EXIT_HALTED,
+    EXIT_OK,
+    EXIT_REFUSED,
+    InputError,
+    OrderUnknownError,
+    ProviderError,
+    shown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,22 +51,31 @@ if TYPE_CHECKING:
 APPS = {"trade": new_app()}
 
 _CLIENT_ID_LENGTH = 32
+_TOLD = {
+    REJECTED: "rejected by the broker: algotrade why {order}",
+    SUBMITTING: "unknown  order {order} may or may not be at the broker: algotrade reconcile",
+    UNKNOWN: "unknown  order {order} may or may not be at the broker: algotrade reconcile",
+}
 
 
 @APPS["trade"].command()
 @command
 @asking()
+@following
+@placing
 def trade(
     run: Run,
     symbol: Annotated[
         list[str], typer.Option("--symbol", "-s", help="What to trade: symbols, or @watch-list.")
     ],
     asked: Asked,
+    loop: Loop | None,
+    venue: Venue,
     side: Annotated[
         str | None, typer.Option("--side", help="buy or sell: one order, if the model agrees.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Model id; default: the newest trained.")
+        str | None, typer.Option("--model", help="Model id; default: promoted, else newest.")
     ] = None,
     no_model: Annotated[
         bool, typer.Option("--no-model", help="Skip the model; never the risk checks.")
@@ -51,11 +83,15 @@ def trade(
     client_id: Annotated[
         str, typer.Option("--client-id", help="A name for a further order on the same bar.")
     ] = "",
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--override", help="A limit that this one order may pass, such as R07."),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why it may pass; kept with the decision.")
+    ] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Decide and explain; write nothing.")
-    ] = False,
-    if_session: Annotated[
-        bool, typer.Option("--if-session", help="Do nothing on a day without a session.")
     ] = False,
 ) -> None:
     """Hold up to --qty shares while the model says up, none when it says down.
@@ -65,29 +101,62 @@ def trade(
     from algotrade.workflows.trade import Request
     from algotrade.workflows.trade import trade as trade_workflow
 
-    if side is not None and asked.sizing is not None:
-        raise InputError("--side asks for one order of a size", hint="--side buy --qty 10")
-    if no_model and (model or asked.rule):
-        named = "--model" if model else "--strategy"
-        raise InputError(f"--no-model and {named} contradict each other", hint="give one of them")
+    _check_flags(asked, side, model, no_model=no_model, only_look=loop is not None and dry_run)
     request = Request(
         symbols=tuple(read_symbols(run, symbol)),
         side=_read_side(side),
         use_model=not no_model,
         model_id=model,
         client_id=_read_client_id(client_id),
+        overrides=_read_overrides(override, reason),
+        override_reason=" ".join(reason.split()),
         **asked._asdict(),
     )
+    if loop is not None:
+        show = functools.partial(_show, run, dry_run=False)
+        raise typer.Exit(follow_trades(run, request, show, loop, consent=venue.consent))
     with run.workspace() as ws:
-        if if_session and not has_session(ws):
+        if not may_trade(ws, venue):
             return
-        results = trade_workflow(ws, request, dry_run=dry_run)
-    code = max(map(_exit_code, results))
+        results = trade_workflow(ws, request, dry_run=dry_run, consent=venue.consent)
+    code = _show(run, results, dry_run=dry_run)
+    if not dry_run:
+        tell_trades(run, results)
+    raise typer.Exit(code)
+
+
+def _check_flags(
+    asked: Asked, side: str | None, model: str | None, *, no_model: bool, only_look: bool
+) -> None:
+    """Refuse flags that contradict each other. only_look: --follow with --dry-run."""
+    if only_look:
+        raise InputError("--follow and --dry-run contradict each other", hint="give one of them")
+    if side is not None and asked.sizing is not None:
+        raise InputError("--side asks for one order of a size", hint="--side buy --qty 10")
+    if no_model and (model or asked.rule):
+        named = "--model" if model else "--strategy"
+        raise InputError(f"--no-model and {named} contradict each other", hint="give one of them")
+
+
+def _show(run: Run, results: Sequence[TradeResult], *, dry_run: bool) -> int:
+    """Print a pass, and why anything was refused; give the exit code."""
+    code = max(map(exit_of, results))
     run.out.emit(_trade_view(results, dry_run=dry_run), ok=code == EXIT_OK)
     if code:
         for result in results:
             _tell_refusal(run, result)
-        raise typer.Exit(code)
+    return code
+
+
+def may_trade(ws: Any, venue: Venue) -> bool:  # noqa: ANN401  a Workspace, as below
+    """Tell whether to go on: the day has a session, where that is asked; raise while closed."""
+    if venue.if_session and not has_session(ws):
+        return False
+    if venue.require_open:
+        from algotrade.workflows.brokers import require_open
+
+        require_open(ws)
+    return True
 
 
 def has_session(ws: Any) -> bool:  # noqa: ANN401  a Workspace; the room is not imported here
@@ -103,7 +172,7 @@ def _trade_view(results: Sequence[TradeResult], *, dry_run: bool) -> View:
         rows.append(row)
         data.append(dict(row))
         if result.decision is not None:
-            data[-1]["checks"] = [check_row(check) for check in result.decision.verdict.checks]
+            data[-1]["checks"] = [check_row(check) for check in result.decision.verdict.made]
             lines += decision_lines(result.decision)
         if result.existing is not None:
             order = result.existing.order
@@ -112,6 +181,8 @@ def _trade_view(results: Sequence[TradeResult], *, dry_run: bool) -> View:
                 f"{what}already placed as {order.id} ({result.existing.state}); nothing sent"
             )
             lines.append("for another order on the same bar: --client-id NAME")
+    if results[0].model:
+        lines.append(f"model    {results[0].model}")
     lines += [*fill_lines(results[0].fills), *_endings(results, dry_run=dry_run)]
     return View(schema="algotrade.trade/1", data=data, rows=rows, above=lines)
 
@@ -129,8 +200,15 @@ def _trade_row(result: TradeResult) -> dict[str, Any]:
         "outcome": result.outcome,
         "account": result.account,
         "filled": fill is not None,
+        "standing": result.model,
+        "state": result.state,
     }
     return row | (decision_row(result.decision) if result.decision is not None else {})
+
+
+def trade_rows(results: Sequence[TradeResult]) -> list[dict[str, Any]]:
+    """Give each result as a flat row."""
+    return [_trade_row(result) for result in results]
 
 
 def _endings(results: Sequence[TradeResult], *, dry_run: bool) -> list[str]:
@@ -139,7 +217,9 @@ def _endings(results: Sequence[TradeResult], *, dry_run: bool) -> list[str]:
     portfolio, clock = results[0].portfolio, results[0].clock
     for result in results:
         order = _order_of(result)
-        if order is not None and not dry_run and _is_waiting(result, order):
+        if order is not None and result.state in (*UNSURE_STATES, REJECTED):
+            lines.append(_TOLD[result.state or ""].format(order=order.id))
+        elif order is not None and not dry_run and _is_waiting(result, order):
             what = "the first price" if order.type == MARKET else "a price that meets it"
             lines.append(f"waiting  for {what} after {iso(order.placed_at)}")
     held = ", ".join(
@@ -174,11 +254,25 @@ def _fill_of(result: TradeResult, order: Order | None) -> Fill | None:
     return next((fill for fill in result.fills if fill.order.key == order.key), None)
 
 
-def _exit_code(result: TradeResult) -> int:
-    """Give 4 while trading is halted, whatever was decided; 3 for a refusal."""
-    decision = result.decision
-    if decision is None:
+def _exit_of_order(result: TradeResult) -> int:
+    """Give what an order at a broker adds; 7 for one that nobody sent, whoever asks again."""
+    if result.standing is None:
         return EXIT_OK
+    if result.state in UNSURE_STATES:
+        return OrderUnknownError.exit_code
+    unsent = result.standing.detail.startswith(NEVER_SENT)
+    if unsent and result.state == EXPIRED:
+        return ProviderError.exit_code
+    if result.existing is not None:
+        return EXIT_OK
+    return EXIT_HALTED if unsent else EXIT_REFUSED if result.state == REJECTED else EXIT_OK
+
+
+def exit_of(result: TradeResult) -> int:
+    """Give 8 for an order that may be at the broker, 4 while halted, 3 for a refusal."""
+    code, decision = _exit_of_order(result), result.decision
+    if code != EXIT_OK or decision is None:
+        return code
     verdict = decision.verdict
     if verdict.halt is not None or any(check.id == "R01" for check in verdict.breaches):
         return EXIT_HALTED
@@ -187,7 +281,12 @@ def _exit_code(result: TradeResult) -> int:
 
 def _tell_refusal(run: Run, result: TradeResult) -> None:
     decision = result.decision
-    if decision is None or _exit_code(result) == EXIT_OK:
+    if exit_of(result) == EXIT_OK:
+        return
+    if result.standing is not None:
+        run.out.say(f"order {result.standing.order.id}: {result.state}, {result.standing.detail}")
+        return
+    if decision is None:
         return
     run.out.say(decision.reason)
     if decision.verdict.halt is not None:
@@ -213,6 +312,26 @@ def _read_side(text: str | None) -> str | None:
     if text is None or text in (BUY, SELL):
         return text
     raise InputError(f"--side {shown(text)} is not a side", hint="buy or sell")
+
+
+def _read_overrides(typed: Sequence[str] | None, reason: str) -> tuple[str, ...]:
+    """Read ids of rules; each must be one that a reason may let an order pass."""
+    from algotrade.domain.rules import NEVER_OVERRIDDEN, RULE
+
+    ids = [text for one in typed or () for text in one.replace(",", " ").split()]
+    for text in ids:
+        if text not in RULE:
+            raise InputError(f"--override {shown(text)} is no limit", hint="algotrade risk")
+        if text in NEVER_OVERRIDDEN:
+            raise InputError(
+                f"--override {text}: no reason lets an order pass {RULE[text].name}",
+                hint="algotrade risk tells what it is and what its limit is",
+            )
+    if bool(ids) != bool(reason.strip()):
+        raise InputError(
+            "--override and --reason come together", hint="--override R07 --reason TEXT"
+        )
+    return tuple(sorted(set(ids)))
 
 
 def _read_client_id(text: str) -> str:

@@ -9,16 +9,42 @@ import typer
 
 from algotrade.cli.data import read_symbols
 from algotrade.cli.model import AsOf, Symbols  # noqa: TC001  typer reads the annotations
-from algotrade.cli.output import Column, View
+from algotrade.cli.report_view import figure, money_line, report_data, report_view
 from algotrade.cli.run import Run, command, new_app, with_settings
+from algotrade.cli.workers import Backend, Jobs, Scheduler  # noqa: TC001  typer reads them
 from algotrade.domain.times import read_as_of, session_date
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from algotrade.learning.card import ModelCard
+    from algotrade.cli.output import View
+    from algotrade.store.trials import HoldoutRecord
+    from algotrade.workflows.train import TrainResult
 
 APPS = {"train": new_app()}
+
+Features = Annotated[
+    str | None,
+    typer.Option("--features", help="default, seed, package.module:build or file.py:build."),
+]
+Param = Annotated[
+    list[str] | None,
+    typer.Option("--param", help="Parameter of the model, name=value; may be repeated."),
+]
+Folds = Annotated[str | None, typer.Option("--folds", help="Test blocks of the walk-forward.")]
+Window = Annotated[
+    str | None, typer.Option("--window", help="What trains: expanding, or rolling:SESSIONS.")
+]
+Final = Annotated[
+    bool, typer.Option("--final", help="Judge on the hold-out, too: once, and never again.")
+]
+Searched = Annotated[
+    bool, typer.Option("--search", help="Choose among at most 12 points; each is a trial.")
+]
+Grid = Annotated[
+    list[str] | None,
+    typer.Option("--grid", help="Your own grid, name=v1,v2; may be repeated; searches."),
+]
 
 
 @APPS["train"].command()
@@ -27,18 +53,32 @@ def train(
     run: Run,
     symbols: Symbols = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="auto, rf, logit, hgb or blend.")
+        str | None, typer.Option("--model", help="auto, rf, logit, hgb, blend or module:Class.")
     ] = None,
     horizon: Annotated[str | None, typer.Option("--horizon", help="Sessions ahead.")] = None,
     threshold: Annotated[
         str | None, typer.Option("--threshold", help="Prediction is 1 above this p(up).")
     ] = None,
     seed: Annotated[str | None, typer.Option("--seed", help="Seed of the training.")] = None,
+    features: Features = None,
+    param: Param = None,
+    folds: Folds = None,
+    window: Window = None,
+    final: Final = False,
+    search: Searched = False,
+    grid: Grid = None,
+    jobs: Jobs = None,
+    backend: Backend = None,
+    scheduler: Scheduler = None,
     as_of: AsOf = None,
 ) -> None:
     """Train on stored bars, judge out of sample, and register the model."""
-    from algotrade.workflows.train import train_model
+    from algotrade.workflows.fan_out import read_workers
+    from algotrade.workflows.search import Search, read_grid
+    from algotrade.workflows.train import TrainRequest, train_model
 
+    own = read_grid(grid)
+    workers = read_workers(jobs, backend, scheduler)
     run = with_settings(
         run,
         {
@@ -46,88 +86,70 @@ def train(
             "train.horizon": horizon,
             "train.threshold": threshold,
             "train.seed": seed,
+            "train.params": " ".join(param) if param else None,
+            "train.features": features,
+            "train.folds": folds,
+            "train.window": window,
         },
     )
     wanted = read_symbols(run, symbols or [])
     with run.workspace() as ws, _progress(run) as progress:
-        card = train_model(ws, wanted, as_of=read_as_of(as_of), progress=progress)
+        request = TrainRequest(
+            symbols=wanted,
+            as_of=read_as_of(as_of),
+            final=final,
+            search=Search(own) if search or own else None,
+            workers=workers,
+        )
+        result = train_model(ws, request, progress=progress)
     if not run.out.is_for_people:
-        run.out.say(card.verdict)
-    run.out.emit(_train_view(card))
+        run.out.say(result.card.verdict)
+    if result.note:
+        run.out.say(f"{result.card.id}: {result.note}")
+    run.out.emit(_train_view(result))
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    """Give a score for a table; a dash where it is undefined."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-_TITLES = {"balanced_accuracy": "balanced", "log_loss": "log loss"}
-
-
-def _train_view(card: ModelCard) -> View:
-    data = {
-        "model": card.id,
-        "kind": card.kind,
-        "source": card.source,
-        "symbols": list(card.symbols),
-        "rows": card.rows,
-        "first": session_date(card.first_ts).isoformat(),
-        "last": session_date(card.last_ts).isoformat(),
-        "horizon": card.horizon,
-        "threshold": card.threshold,
-        "metrics": dict(card.metrics),
-        "baselines": {name: dict(scores) for name, scores in card.baselines.items()},
-        "folds": [
-            {
-                "test_first": fold.test_first,
-                "test_last": fold.test_last,
-                "test_rows": fold.test_rows,
-            }
-            for fold in card.folds
-        ],
-        "verdict": card.verdict,
-    }
-    rows = [
-        {"score_of": name, **{key: scores.get(key) for key in card.metrics}}
-        for name, scores in {card.id: card.metrics, **card.baselines}.items()
-    ]
-    names = ("accuracy", "balanced_accuracy", "auc", "brier", "log_loss")
-    return View(
+def _train_view(result: TrainResult) -> View:
+    card, spent = result.card, result.holdout
+    data = report_data(card) | {"holdout": None if spent is None else _holdout_data(spent)}
+    view = report_view(card)
+    until = f", for use until {session_date(card.expires)}" if card.expires else ""
+    below = [f"saved    {card.id}{until}", "next: algotrade predict"]
+    return view._replace(
         schema="algotrade.train/1",
         data=data,
-        rows=rows,
-        columns=[
-            Column(
-                title="out of sample",
-                cell=lambda row: str(row["score_of"]),
-                right=False,
-                whole=True,
-            ),
-            *(Column(title=_TITLES.get(name, name), cell=_score(name)) for name in names),
-        ],
-        above=[
-            (
-                f"{card.kind} on {_named(card.symbols)}: {card.rows:,} rows,"
-                f" {data['first']} .. {data['last']}, up over the next {card.horizon} sessions"
-            )
-        ],
-        below=[card.verdict, f"saved {card.id}", "next: algotrade predict"],
+        above=[*view.above, *(_holdout_lines(spent) if spent else ())],
+        below=below,
     )
 
 
-def _named(symbols: Sequence[str]) -> str:
-    if len(symbols) <= 8:
-        return ", ".join(symbols)
-    return f"{symbols[0]} .. {symbols[-1]} ({len(symbols):,} symbols)"
+def _holdout_data(spent: HoldoutRecord) -> dict[str, Any]:
+    return {
+        "plan": spent.plan,
+        "first": session_date(spent.first_ts).isoformat(),
+        "last": session_date(spent.last_ts).isoformat(),
+        **spent.figures,
+    }
 
 
-def _score(name: str) -> Callable[[Any], str]:
-    return lambda row: number(row.get(name))
+def _holdout_lines(spent: HoldoutRecord) -> list[str]:
+    """Tell what came of the hold-out; nobody can look at it again."""
+    found = spent.figures["metrics"]
+    first, last = session_date(spent.first_ts), session_date(spent.last_ts)
+    return [
+        "",
+        f"hold-out {first} .. {last}, {found['n']:,} rows, looked at now and never again:",
+        f"         {spent.figures['verdict']}",
+        (
+            f"         {money_line(found)}; permutation p {figure(found.get('permutation_p'))},"
+            f" PSR of the excess {figure(found.get('excess_psr'))}"
+        ),
+    ]
 
 
 @contextlib.contextmanager
-def _progress(run: Run) -> Iterator[Callable[[int, int], None] | None]:
-    """Show how many fits are done, where somebody watches."""
+def _progress(run: Run) -> Iterator[Callable[[str, int, int], None] | None]:
+    """Show which steps are done, where somebody watches."""
     if not run.progress:
         yield None
         return
@@ -137,7 +159,7 @@ def _progress(run: Run) -> Iterator[Callable[[int, int], None] | None]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("train", total=None)
 
-        def step(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+        def step(what: str, done: int, total: int) -> None:
+            bar.update(task, description=f"train: {what}", completed=done, total=total)
 
         yield step

@@ -46,7 +46,7 @@ def replay(
     """
     from algotrade.workflows.replay import replay as replay_workflow
 
-    with run.workspace() as ws:
+    with run.workspace(checked=False) as ws:
         result = replay_workflow(ws, what, decision_id=decision)
     run.out.emit(_replay_view(result), ok=result.identical)
     if result.difference is not None:
@@ -71,7 +71,7 @@ def parity(
     """Make every stored decision of the account again; exit 10 on any difference."""
     from algotrade.workflows.verify import verify_backtest, verify_parity
 
-    with run.workspace() as ws:
+    with run.workspace(checked=False) as ws:
         result = verify_parity(ws)
         walked = verify_backtest(ws) if backtest else None
     passed = result.passed and (walked is None or walked.difference is None)
@@ -162,6 +162,7 @@ def _parity_view(result: ParityResult, walked: BacktestResult | None, *, passed:
         }
         for wrong in result.rows
     ]
+    beside = _backtest_row(walked)
     data = {
         "account": result.account,
         "entries": result.entries,
@@ -171,9 +172,10 @@ def _parity_view(result: ParityResult, walked: BacktestResult | None, *, passed:
         "partial": result.partial,
         "passed": passed,
         "differences": rows,
-        "backtest": _backtest_row(walked),
+        "backtest": beside,
     }
     flat = {name: value for name, value in data.items() if name not in _NESTED}
+    flat |= {f"backtest_{name}": value for name, value in (beside or {}).items()}
     return View(
         schema="algotrade.verify/1",
         data=data,

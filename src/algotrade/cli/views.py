@@ -60,6 +60,8 @@ def in_unit(value: int | None, unit: str) -> str:
         return f"${value / MICROS:,.2f}"
     if unit == "bps":
         return f"{value / 100:.2f}%"
+    if unit == "hundredths":
+        return f"{value / 100:.2f}x"
     return format_quantity(value) if unit == "shares" else str(value)
 
 

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from algotrade.cli.model import driver_words
+from algotrade.cli.model import abstain_words, driver_words
 from algotrade.cli.nearest import nearest_lines, nearest_rows
 from algotrade.cli.output import Column, View
 from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.views import check_row, in_unit, money, order_words
-from algotrade.domain.decisions import EQUITY, NOTIONAL, ORDER
+from algotrade.domain.decisions import EQUITY, NOTIONAL, ORDER, RISK
 from algotrade.domain.money import format_quantity, format_usd, shares
-from algotrade.domain.risk import FAIL, NOT_APPLICABLE
+from algotrade.domain.risk import FAIL, NOT_APPLICABLE, OVERRIDDEN
 from algotrade.domain.signals import DOWN, KEEP, UP
 from algotrade.domain.times import iso, parse_date, session_date
 
 if TYPE_CHECKING:
-    from algotrade.domain.decisions import Decision
+    from algotrade.domain.decisions import Decision, Sizing
     from algotrade.domain.risk import Check
     from algotrade.workflows.why import WhyResult
 
@@ -45,7 +45,7 @@ def why(
     from algotrade.workflows.why import why as why_workflow
 
     session = None if date is None else parse_date(date, field="--date")
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         result = why_workflow(ws, what, session=session, decision_id=decision)
     run.out.emit(why_view(result))
 
@@ -58,14 +58,18 @@ def why_view(result: WhyResult) -> View:
     row["order_detail"] = order.detail if order else None
     row["fills"] = [_entry_row(entry) for entry in result.fills]
     row["repeat"] = _repeat(result)
-    checks = [check_row(check) for check in decision.verdict.checks]
+    checks = [check_row(check) for check in decision.verdict.made]
     data: dict[str, Any] = {
         **row,
         "held": shares(decision.held),
         "working": shares(decision.working),
         "equity": money(decision.equity),
         "checks": checks,
+        "not_applicable": [
+            check.id for check in decision.verdict.checks if check.status == NOT_APPLICABLE
+        ],
         "inputs": result.inputs._asdict(),
+        "standing": result.model,
         "counterfactuals": nearest_rows(result.counterfactuals, decision),
     }
     prediction = decision.prediction
@@ -93,10 +97,12 @@ def why_view(result: WhyResult) -> View:
                 "status": check.status,
             }
             for check in decision.verdict.checks
+            if check.status != NOT_APPLICABLE
         ],
         below=[
             *nearest_lines(result.counterfactuals, decision),
             *_input_lines(result),
+            *([f"model    {result.model}"] if result.model else []),
             f"repeat   {_repeat(result)}",
         ],
     )
@@ -118,15 +124,25 @@ def _repeat(result: WhyResult) -> str:
     return "algotrade replay " + (order.id if order else f"--decision {result.decision_id}")
 
 
+def _stop(sizing: Sizing) -> str:
+    if sizing.stop_price is not None:
+        return f"a stop at {format_usd(sizing.stop_price)}"
+    return f"a stop {(sizing.stop_bps or 0) / 100:.2f}% from the close"
+
+
 def _size_lines(decision: Decision) -> list[str]:
     sizing, policy = decision.policy.sizing, decision.policy
     if sizing is None:
         asked = f"--qty {format_quantity(policy.quantity)}"
     elif sizing.kind == NOTIONAL:
         asked = f"${format_usd(sizing.amount)}"
+    elif sizing.kind == RISK:
+        asked = f"{sizing.amount / 100:.2f}% of equity at risk down to {_stop(sizing)}"
     else:
         by = "" if sizing.kind == EQUITY else f" by {sizing.kind}"
         asked = f"{sizing.amount / 100:.2f}% of equity{by}"
+    if policy.overrides:
+        asked += f"; overrides {', '.join(policy.overrides)}: {policy.override_reason}"
     equity = "unknown" if decision.equity is None else f"${decision.equity / 1e6:,.2f}"
     held = f"held {format_quantity(decision.held)}, waiting {format_quantity(decision.working)}"
     return [f"size     asked for {asked}; before it {held}, equity {equity}"]
@@ -170,7 +186,7 @@ def decision_lines(decision: Decision) -> list[str]:
         f"{decision.account:<8} {what}, decided for the close of {session_date(decision.ts)}",
         f"reason   {decision.reason}",
         *_signal_lines(decision),
-        _limits_line(decision.verdict.checks),
+        _limits_line(decision.verdict.made),
     ]
     if signal is not None and signal.bars_hash:
         speaker = f"model {signal.source}" if signal.p_up is not None else signal.source
@@ -208,6 +224,7 @@ def decision_row(decision: Decision) -> dict[str, Any]:
         "model": decision.prediction.model_id if decision.prediction else None,
         "source": signal.source if signal else None,
         "bars_hash": signal.bars_hash if signal else None,
+        "abstains": (signal.abstains or None) if signal else None,
         "max_quantity": None if largest is None else shares(largest),
     }
 
@@ -224,6 +241,7 @@ def _signal_lines(decision: Decision) -> list[str]:
             f"signal   {prediction.model_id} p(up) {prediction.p_up:.4f},"
             f" threshold {prediction.threshold:g}: {word}"
         ),
+        *([f"abstains {told}: nothing is entered"] if (told := abstain_words(prediction)) else []),
         (
             f"drivers  {driver_words(prediction.drivers)}, from {prediction.base:.4f}"
             f" ({prediction.unit})"
@@ -234,6 +252,7 @@ def _signal_lines(decision: Decision) -> list[str]:
 def _limits_line(checks: tuple[Check, ...]) -> str:
     asked = [check for check in checks if check.status != NOT_APPLICABLE]
     failed = [check for check in asked if check.status == FAIL]
+    let_pass = [check for check in asked if check.status == OVERRIDDEN]
     if failed:
         told = ", ".join(
             f"{check.id} {check.name} {in_unit(check.value, check.unit)}"
@@ -241,6 +260,9 @@ def _limits_line(checks: tuple[Check, ...]) -> str:
             for check in failed
         )
         return f"risk     {len(failed)} of {len(asked)} limits fail: {told}"
+    if let_pass:
+        told = ", ".join(f"{check.id} {check.name}" for check in let_pass)
+        return f"risk     {len(let_pass)} of {len(asked)} limits overridden: {told}"
     used = [
         (check.value * 1000 // check.limit, check)
         for check in asked

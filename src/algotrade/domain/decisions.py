@@ -28,6 +28,7 @@ NOTIONAL = "notional"
 EQUITY = "equity"
 VOLATILITY = "volatility"
 PROBABILITY = "probability"
+RISK = "risk"
 
 
 class Sizing(NamedTuple):
@@ -38,12 +39,18 @@ class Sizing(NamedTuple):
     position is then left alone until it ends.
     probability: `amount` bps of equity times the signal's damped weight, followed bar by bar, but
     by steps no smaller than `band` bps of the full size.
+    risk: so much that falling from the worst entry to the stop loses `amount` bps of equity;
+    stop_price in micro-dollars, or stop_bps from the close, against the position. quantity:
+    nano-shares that this came to at one bar.
     """
 
     kind: str
     amount: int
     cap: int = 10_000
     band: int = 2_000
+    stop_price: int | None = None
+    stop_bps: int | None = None
+    quantity: int = 0
 
 
 class Policy(NamedTuple):
@@ -55,6 +62,7 @@ class Policy(NamedTuple):
     short: hold the opposite position while down is said. whole: trade whole shares only.
     limit_price, stop_price: micro-dollars; limit_bps, stop_bps: the same as a distance from the
     close, positive above it for buying and below it for selling.
+    overrides: ids of the rules of risk that this one order may pass, with the reason.
     """
 
     account: str
@@ -72,6 +80,8 @@ class Policy(NamedTuple):
     stop_price: int | None = None
     limit_bps: int | None = None
     stop_bps: int | None = None
+    overrides: tuple[str, ...] = ()
+    override_reason: str = ""
 
 
 class Decision(NamedTuple):

@@ -26,12 +26,14 @@ FILL = "fill"
 SPLIT = "split"
 DIVIDEND = "dividend"
 DELISTING = "delisting"
+ADJUSTMENT = "adjustment"  # what a broker holds and the ledger did not; its note says why
 
 
 class Entry(NamedTuple):
     """One fact about the account, effective at `ts`.
 
-    quantity: nano-shares; signed change (fill, split, delisting) or shares entitled (dividend).
+    quantity: nano-shares; signed change (fill, split, delisting, adjustment) or shares entitled
+    (dividend).
     price: micro-dollars a share (of a fill or a delisting; dividend a share).
     amount: signed change of cash before fees, micro-dollars.
     fee: non-negative, micro-dollars; taken from cash.
@@ -136,13 +138,13 @@ def fill_entry(
 
 def apply(portfolio: Portfolio, entry: Entry) -> Portfolio:
     """Give the portfolio after one more entry; the old one is unchanged."""
-    if entry.kind in (DEPOSIT, WITHDRAWAL):
+    if entry.kind in (DEPOSIT, WITHDRAWAL) or (entry.kind == ADJUSTMENT and not entry.symbol):
         after = portfolio._replace(contributed=portfolio.contributed + entry.amount)
     elif entry.kind == DIVIDEND:
         after = portfolio._replace(dividends=portfolio.dividends + entry.amount)
     elif entry.kind == SPLIT:
         after = _apply_split(portfolio, entry)
-    elif entry.kind in (FILL, DELISTING):
+    elif entry.kind in (FILL, DELISTING) or (entry.kind == ADJUSTMENT and entry.symbol):
         after = _apply_fill(portfolio, entry)
     else:
         raise LedgerError(f"ledger entry {entry.ref!r} has unknown kind {entry.kind!r}")
@@ -203,7 +205,7 @@ def _apply_split(portfolio: Portfolio, entry: Entry) -> Portfolio:
         raise LedgerError(f"split {entry.ref!r} of {entry.symbol}: no such position to split")
     quantity = old.quantity + entry.quantity
     if quantity == 0:  # less than half a nano-share is left: its cost is lost
-        return _with_position(portfolio, old._replace(quantity=0, cost=0), realised=-old.cost)
+        return _with_position(portfolio, old._replace(quantity=0), realised=-old.cost)
     return _with_position(portfolio, old._replace(quantity=quantity))
 
 

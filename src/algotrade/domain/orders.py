@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
+from algotrade.errors import LedgerError
 from algotrade.record import NamedTuple
 
 BUY = "buy"
@@ -29,6 +32,30 @@ FILLED = "filled"
 CANCELLED = "cancelled"
 EXPIRED = "expired"
 OPEN_STATES = (INTENT, SUBMITTING, UNKNOWN, ACCEPTED, TRIGGERED, PARTIAL)
+UNSURE_STATES = (SUBMITTING, UNKNOWN)  # the broker may or may not have the order
+
+NEW = ""  # before the first state
+_ENDS = (FILLED, CANCELLED, EXPIRED)
+_TOLD = (ACCEPTED, REJECTED, PARTIAL, *_ENDS)  # what a broker may say of an order it was sent
+ARROWS = MappingProxyType(
+    {
+        NEW: (INTENT, ACCEPTED),  # a simulated order is accepted in the transaction that asks
+        INTENT: (SUBMITTING, PARTIAL, *_ENDS),
+        SUBMITTING: (INTENT, UNKNOWN, *_TOLD),  # back to intent: it certainly was not sent
+        UNKNOWN: (SUBMITTING, *_TOLD),
+        ACCEPTED: (TRIGGERED, REJECTED, PARTIAL, *_ENDS),
+        TRIGGERED: (PARTIAL, *_ENDS),
+        PARTIAL: (PARTIAL, *_ENDS),
+        # a fill may be told after the end, and is booked
+        REJECTED: (PARTIAL, FILLED),
+        CANCELLED: (CANCELLED, FILLED),
+        EXPIRED: (EXPIRED, FILLED),
+        FILLED: (),
+    }
+)
+
+NEVER_SENT = "never sent"  # how the detail of an order begins that ended as an intent
+GIVEN_UP = "not at the broker: given up by a person"
 
 KEY_SHOWN = 10  # characters of the key that people see and type
 
@@ -112,6 +139,25 @@ class OrderEvent(NamedTuple):
     ts: int
     state: str
     detail: str = ""
+
+
+def check_arrow(key: str, before: str, after: str) -> None:
+    """Raise where an order's life has no such step."""
+    if after not in ARROWS.get(before, ()):
+        raise LedgerError(
+            f"order {key[:KEY_SHOWN]} cannot go from {before or 'nothing'} to {after}",
+            hint="algotrade orders --all shows its life; algotrade reconcile compares it",
+        )
+
+
+def state_after_fill(before: str, left: int) -> str:
+    """Give the state once a fill is booked; an order that has ended stays ended unless filled.
+
+    left: nano-shares that are still to be filled.
+    """
+    if left == 0:
+        return FILLED
+    return before if before in (CANCELLED, EXPIRED) else PARTIAL
 
 
 def order_key(

@@ -15,6 +15,8 @@ class Prediction(NamedTuple):
     drivers: (name, contribution), largest first; contributions and `base` add up to the score in
     `unit` ("probability" for trees, "log-odds" for linear models).
     bars_hash: fingerprint of the bars the features were computed from.
+    abstains: why nothing is entered on it, one of `signals.ABSTAINS`. outside: features beyond
+    all that training saw. drift: (feature, population stability index), those beyond their limit.
     """
 
     model_id: str
@@ -28,3 +30,6 @@ class Prediction(NamedTuple):
     base: float
     unit: str
     bars_hash: str
+    abstains: str = ""
+    outside: tuple[str, ...] = ()
+    drift: tuple[tuple[str, float], ...] = ()

@@ -127,6 +127,20 @@ class _World(NamedTuple):
     now: int | None
     null_seeds: int
     exhaustive: bool
+    step: Callable[[], None] = lambda: None
+
+
+class _Steps:
+    """What is done and what there is to do, told to whoever watches."""
+
+    def __init__(self, told: Progress | None, total: int) -> None:
+        self._told, self._total, self._done = told, total, 0
+
+    def one(self, count: int = 1) -> None:
+        """Count steps."""
+        self._done += count
+        if self._told is not None and count:
+            self._told(self._done, self._total)
 
 
 def run_audit(
@@ -150,9 +164,9 @@ def run_audit(
     tests: names in TESTS; `train` asks for CHEAP, `promote` for ALL. trades: to be judged by A5,
     else those the labels assume. gate: whether a model trained on these histories with this seed
     would be promoted; A6 allows one. folds: of A4, else those of `train`.
-    exhaustive: A1 cuts at each of the last 500 bars, too. Where features fail, what
-    is built on them is not run. progress(done, total) is called after each test. Raises InputError
-    for an unknown test, and as `build_dataset` and `train`.
+    exhaustive: A1 cuts at each of the last 500 bars, too. Where features fail, what is built on
+    them is not run. progress(done, total) is called after each test, and after each market of A6.
+    Raises InputError for an unknown test, and as `build_dataset` and `train`.
     """
     for test in tests:
         if test not in TESTS:
@@ -166,23 +180,25 @@ def run_audit(
         labels,
         plan,
         seed,
-        folds or partial(splits.walk_forward, folds=plan.folds),
+        folds or partial(splits.judged_folds, folds=plan.folds, window=plan.window),
         trades,
         gate,
         now,
         null_seeds,
         exhaustive,
     )
-    told = progress or (lambda _done, _total: None)
+    steps = _Steps(progress, len(set(tests)) + (null_seeds - 1) * ("A6" in tests))
+    world = world._replace(step=steps.one)
     asked = sorted(dict.fromkeys(tests), key=lambda test: (test not in _FEATURES, ALL.index(test)))
     outcomes: list[Outcome] = []
-    for done, test in enumerate(asked, start=1):
+    for test in asked:
         broken = any(one.passed is False for one in outcomes if one.test in _FEATURES)
         if broken and test not in _FEATURES:
             outcomes.append(Outcome(test=test, passed=None, detail="not run: features failed"))
+            steps.one(null_seeds if test == "A6" else 1)
         else:
             outcomes += _run(test, world)
-        told(done, len(asked))
+            steps.one(test != "A6")
     in_order = tuple(test for test in ALL if test in asked)
     return AuditReport(tests=in_order, outcomes=tuple(outcomes))
 
@@ -249,7 +265,7 @@ def _a5(world: _World) -> list[Outcome]:
 def _a6(world: _World) -> list[Outcome]:
     pipeline = windowed(asked_once(world.spec), world.labels, _fixed(world), seed=world.seed)
     seeds = range(world.seed, world.seed + world.null_seeds)
-    return null_markets(pipeline, world.labels, seeds=seeds, gate=world.gate)
+    return null_markets(pipeline, world.labels, seeds=seeds, gate=world.gate, progress=world.step)
 
 
 def _a6b(world: _World) -> list[Outcome]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from algotrade.learning.dataset import take_rows
 from algotrade.learning.own_features import OwnFeatures
 from algotrade.learning.splits import sessions
 from algotrade.learning.training import refit
@@ -13,7 +14,6 @@ from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     import numpy as np
     from numpy.typing import NDArray
@@ -59,21 +59,9 @@ def out_of_sample(
     p = np.full(len(dataset), np.nan)
     for fold in folds:
         if 0 < dataset.y[fold.train].sum() < len(fold.train):
-            model = refit(_rows(dataset, fold.train), plan, seed=seed, now=0)
+            model = refit(take_rows(dataset, fold.train), plan, seed=seed, now=0)
             p[fold.test] = model.scorer.score_many(dataset.x[fold.test], model.estimator)
     return p
-
-
-def _rows(dataset: Dataset, rows: NDArray[np.intp]) -> Dataset:
-    """Give a dataset of these rows."""
-    import numpy as np
-
-    columns: dict[str, Any] = {
-        one.name: column[rows]
-        for one in fields(dataset)
-        if isinstance(column := getattr(dataset, one.name), np.ndarray)
-    }
-    return replace(dataset, **columns)
 
 
 def schedule(histories: Sequence[Bars]) -> tuple[int, int]:

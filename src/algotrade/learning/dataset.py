@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from algotrade.errors import DataError
@@ -54,6 +54,18 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.y)
+
+
+def take_rows(dataset: Dataset, rows: NDArray[np.intp]) -> Dataset:
+    """Give a dataset of these rows, of the same bars."""
+    import numpy as np
+
+    columns: dict[str, Any] = {
+        one.name: column[rows]
+        for one in fields(dataset)
+        if isinstance(column := getattr(dataset, one.name), np.ndarray)
+    }
+    return replace(dataset, **columns)
 
 
 def build_dataset(

@@ -6,11 +6,11 @@ from array import array
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from algotrade.domain.signals import DOWN, NONE, UP, Signals
+from algotrade.domain.signals import DOWN, KEEP, NONE, UP, Signals
 from algotrade.domain.times import iso, session_date
 from algotrade.errors import ModelError
+from algotrade.learning.familiar import reasons
 from algotrade.learning.predictor import check_fit
-from algotrade.learning.presets import FeatureSpec
 from algotrade.learning.scorers import LARGEST_SINGLE
 
 if TYPE_CHECKING:
@@ -34,12 +34,13 @@ def forecast(card: ModelCard, scorer: Scorer, bars: Bars) -> Signals:
     volatilities are left out; see `sizing.py`. Raises as `predict_row` for bars of another source
     or timeframe and for a card that does not fit its scorer; `check_unseen` is the caller's part.
     """
-    from algotrade.learning.matrix import feature_matrix
+    from algotrade.learning.features import compute_features
+    from algotrade.learning.own_features import card_features
 
     check_fit(card, scorer, bars)
-    spec = FeatureSpec(preset=card.preset, names=card.names, lookback=card.lookback)
-    p = score_rows(scorer, feature_matrix(bars, spec))
-    return signals(((0, card.id),), p, card.threshold)
+    matrix = compute_features(bars, card_features(card))
+    why = reasons(card, bars.numpy("ts_close"), matrix)
+    return signals(((0, card.id),), score_rows(scorer, matrix), card.threshold, why)
 
 
 def check_unseen(card: ModelCard, from_ts: int) -> None:
@@ -74,10 +75,20 @@ def score_rows(
 
 
 def signals(
-    sources: tuple[tuple[int, str], ...], p: NDArray[np.float64], threshold: float
+    sources: tuple[tuple[int, str], ...],
+    p: NDArray[np.float64],
+    threshold: float,
+    why: NDArray[np.uint8] | None = None,
 ) -> Signals:
-    """Turn probabilities into signals: UP where over the threshold, NONE where NaN."""
+    """Turn probabilities into signals: UP where over the threshold, NONE where NaN.
+
+    why: the reason to enter nothing at each bar, as its place in ABSTAINS; there UP is KEEP.
+    """
     import numpy as np
 
     stances = np.where(np.isnan(p), NONE, np.where(p > threshold, UP, DOWN)).astype(np.uint8)
-    return Signals(sources, stances.tobytes(), array("d", p.tobytes()), threshold)
+    said = Signals(sources, stances.tobytes(), array("d", p.tobytes()), threshold)
+    if why is None or not why.any():
+        return said
+    stances[(stances == UP) & (why > 0)] = KEEP
+    return said._replace(stances=stances.tobytes(), abstains=why.tobytes())

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from algotrade.errors import DiskError, ModelError, shown
-from algotrade.learning.card import FileHash, from_json
+from algotrade.learning.card import FileHash, from_json, same_model
 from algotrade.learning.scorer_files import read_scorer
 
 if TYPE_CHECKING:
@@ -131,6 +131,34 @@ def _check_version(card: ModelCard, library: str, runs: str) -> None:
         )
 
 
+def verify_files(models_dir: Path, model_id: str, expected_sha256: str) -> ModelCard:
+    """Hash every file of a model and give its card; nothing is parsed but the card."""
+    card = load_card(models_dir, model_id, expected_sha256)
+    for entry in card.files:
+        _read_listed(models_dir, card, entry.name)
+    return card
+
+
+def remove_files(models_dir: Path, model_id: str) -> None:
+    """Remove a model's folder: gone at once, then deleted; raises DiskError."""
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    if not _MODEL_ID.fullmatch(model_id):
+        raise ModelError(f"{shown(model_id)} is not a model id", hint="such as rf-0123456789ab")
+    target = models_dir / model_id
+    if not os.path.lexists(target):
+        return
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=".gone-", dir=models_dir))
+        target.rename(aside / model_id)
+        _flush(models_dir)
+        shutil.rmtree(aside)  # a link in it is removed, not followed
+    except OSError as error:
+        raise DiskError(f"model {model_id} cannot be removed: {error.strerror}") from error
+
+
 def save_model(models_dir: Path, trained: TrainedModel) -> SavedModel:
     """Write the model's folder at once; saving the same model again changes nothing.
 
@@ -151,27 +179,41 @@ def save_model(models_dir: Path, trained: TrainedModel) -> SavedModel:
 
 
 def _contents(trained: TrainedModel) -> dict[str, bytes]:
-    import io
-
-    import joblib
-
-    buffer = io.BytesIO()
-    joblib.dump(trained.estimator, buffer)
-    parts = {SCORER: trained.scorer.to_json(), ESTIMATOR: buffer.getvalue()}
+    parts = {SCORER: trained.scorer.to_json(), ESTIMATOR: _pickled(trained.estimator)}
     files = tuple(
         FileHash(name=name, sha256=_sha256(data), size=len(data)) for name, data in parts.items()
     )
     return parts | {CARD: replace(trained.card, files=files).to_json()}
 
 
+def _pickled(estimator: Any) -> bytes:  # noqa: ANN401 - scikit-learn ships no types
+    """Pickle so that joblib reads it, and so that equal estimators have equal bytes.
+
+    Texts and bytes in full: pickle writes one once and then points at it, where both are the same
+    object, and which equal texts are one depends on what ran before. Arrays as they lie in memory:
+    joblib copies those of trees field by field, and what lay between the fields is left to chance.
+    """
+    import io
+    from pickle import _Pickler
+
+    class Pickler(_Pickler):
+        def memoize(self, obj: object) -> None:
+            if not isinstance(obj, (str, bytes)):  # there is one empty bytes for all arrays
+                super().memoize(obj)  # type: ignore[misc] # its stubs lack it
+
+    buffer = io.BytesIO()
+    Pickler(buffer, protocol=5).dump(estimator)
+    return buffer.getvalue()
+
+
 def _same_or_refuse(models_dir: Path, model_id: str, contents: dict[str, bytes]) -> bytes:
-    """Give the card that lies there; only when it was made is allowed to differ from ours.
+    """Give the card that lies there; when it was made and how it was judged may differ from ours.
 
     Without this, saving again would bless a folder that somebody changed.
     """
     data = _read(models_dir, model_id, CARD, LARGEST_CARD)
     there, ours = from_json(data), from_json(contents[CARD])
-    same = replace(there, created=ours.created) == ours and all(
+    same = same_model(there, ours) and all(
         _read(models_dir, model_id, name, len(contents[name])) == contents[name]
         for name in (SCORER, ESTIMATOR)
     )

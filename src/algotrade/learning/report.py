@@ -80,7 +80,8 @@ def _skill(rows: Rows, rng: np.random.Generator, draws: int) -> Metrics:
 
 
 def _luck(rows: Rows, rng: np.random.Generator, trials: int, draws: int) -> Metrics:
-    test = permutation_test(rows, rng, trials=trials)
+    # draws of its own: their number grows with the trials, and the other figures must not move
+    test = permutation_test(rows, rng.spawn(1)[0], trials=trials)
     entry = random_entry(rows, rng, draws=draws)
     return {
         "permutation_p": test.p if test else None,

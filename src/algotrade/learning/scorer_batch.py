@@ -1,4 +1,8 @@
-"""Many rows through many trees at once: all trees of a block of rows, one level after another."""
+"""Many rows through many trees at once: all trees of a block of rows, one level after another.
+
+The questions of the first levels are few, so all of them are asked of every row, whole columns at a
+time; deeper a row asks only its own.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,11 @@ if TYPE_CHECKING:
 
     from algotrade.learning.scorer_trees import Trees
 
+    Array = NDArray[Any]
     Integers = NDArray[np.int64]
 
-PAIRS = 32_768  # (tree, row) pairs at once: the columns of a block stay in the cache
+PAIRS, TREES = 32_768, 16  # (tree, row) pairs and trees at once: what is read stays in the cache
+TOP = 4  # levels whose questions are all asked: 15 of a tree
 
 
 class Batch:
@@ -36,6 +42,11 @@ class Batch:
         sides = [np.where(leaf, own, np.array(side, np.intp)) for side in (trees.left, trees.right)]
         self._child = np.stack(sides, axis=1).ravel()
         self._value = np.array(trees.value, np.int64)
+        # the nodes of each level, from the left: (trees, 2^level)
+        self._top = [self._roots[:, None]]
+        for _ in range(TOP):
+            places = 2 * self._top[-1][:, :, None] + np.arange(2)
+            self._top.append(self._child[places].reshape(len(self._roots), -1))
 
     def totals(self, x: NDArray[np.float64]) -> Integers:
         """Add the values of the leaves that each row of (n, k) reaches; x is finite."""
@@ -43,7 +54,7 @@ class Batch:
 
         columns = x.astype(np.float32) if self._single else x
         totals = np.zeros(len(x), np.int64)
-        rows = max(1, PAIRS // len(self._roots))
+        rows = max(1, PAIRS // min(TREES, len(self._roots)))
         for start in range(0, len(x), rows):
             block = np.ascontiguousarray(columns[start : start + rows].T)
             for values in self._walk(block):
@@ -57,13 +68,12 @@ class Batch:
         width = block.shape[1]
         flat, place = block.ravel(), np.arange(width)
         first_cell = self._feature * width
-        for start in range(0, len(self._roots), PAIRS):
-            depth = self._depth[start : start + PAIRS]
+        for start in range(0, len(self._roots), TREES):
+            depth = self._depth[start : start + TREES]
             shape = (len(depth), width)
-            node, cell = np.empty(shape, np.intp), np.empty(shape, np.intp)
+            node, cell = self._below_top(block, start, len(depth)), np.empty(shape, np.intp)
             asked, found = np.empty(shape, flat.dtype), np.empty(shape, flat.dtype)
-            node[:] = self._roots[start : start + PAIRS, None]
-            for level in range(depth[0]):
+            for level in range(TOP, depth[0]):
                 deep = slice(0, int((depth > level).sum()))  # the trees that still ask
                 # every index is right by construction: `clip` only spares numpy a copy
                 first_cell.take(node[deep], out=cell[deep], mode="clip")
@@ -75,6 +85,37 @@ class Batch:
                 self._child.take(node[deep], out=cell[deep], mode="clip")
                 node[deep] = cell[deep]
             yield self._value.take(node).sum(axis=0)
+
+    def _below_top(self, block: NDArray[Any], start: int, trees: int) -> Integers:
+        """Give the node that each row of a block reaches after the first levels: (trees, m)."""
+        import numpy as np
+
+        some = slice(start, start + trees)
+        place = np.zeros((trees, block.shape[1]), np.intp)  # among the nodes of the level
+        went: list[NDArray[np.bool_]] = []
+        for nodes in self._top[:-1]:
+            right = [
+                block.take(self._feature[asking], axis=0) > self._threshold[asking, None]
+                for asking in nodes[some].T
+            ]
+            for turn in went:  # the first halves the questions, the second halves those left ...
+                half = len(right) // 2
+                right = [
+                    _either(turn, no, yes)
+                    for no, yes in zip(right[:half], right[half:], strict=True)
+                ]
+            went += right
+            place += place
+            place += right[0]
+        place += np.arange(trees)[:, None] << TOP
+        found: Integers = self._top[-1][some].take(place)
+        return found
+
+
+def _either(turn: Array, no: Array, yes: Array) -> Array:
+    """Give `yes` where `turn`, else `no`."""
+    chosen: Array = no ^ (turn & (no ^ yes))
+    return chosen
 
 
 def _floored(threshold: NDArray[np.float64]) -> NDArray[np.float32]:

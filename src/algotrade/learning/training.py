@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from algotrade import __version__
-from algotrade.errors import DataError
-from algotrade.learning.card import FoldSummary, ModelCard, with_id
+from algotrade.domain.times import DAY
+from algotrade.errors import DataError, InputError
+from algotrade.learning.card import FeatureRange, FoldSummary, ModelCard, hash_plan, with_id
+from algotrade.learning.dataset import take_rows
 from algotrade.learning.evaluation import OutOfSample, Report, evaluate
+from algotrade.learning.familiar import usual_drift
 from algotrade.learning.models import (
     MODELS,
     choose_model,
@@ -19,12 +22,14 @@ from algotrade.learning.models import (
     model_params,
     short_name,
 )
+from algotrade.learning.pool import alone
 from algotrade.learning.scorers import build_scorer, check_scorer
-from algotrade.learning.splits import check_split, walk_forward
+from algotrade.learning.splits import check_split, judged_folds, sessions
+from algotrade.learning.stability import Part
 from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, TypeAlias
 
     import numpy as np
@@ -32,21 +37,27 @@ if TYPE_CHECKING:
 
     from algotrade.learning.card import Params
     from algotrade.learning.dataset import Dataset
+    from algotrade.learning.pool import Pool
     from algotrade.learning.scorers import Scorer
     from algotrade.learning.splits import Fold
 
     Estimator: TypeAlias = Any  # scikit-learn ships no types
     Progress: TypeAlias = Callable[[int, int], None]
+    Judge: TypeAlias = Callable[[Dataset, "Walked"], Report]
 
 __all__ = [
     "MODELS",
     "NOT_EVALUATED",
     "Plan",
     "TrainedModel",
+    "Walked",
     "choose_model",
     "model_params",
+    "name_plan",
     "refit",
+    "test_fold",
     "train",
+    "walked_of",
 ]
 
 CHECKED_ROWS = 16_384  # rows proven at once
@@ -55,17 +66,21 @@ NOT_EVALUATED = "not evaluated: refit on a schedule, judged by the decisions it 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How to learn: the model, its probability threshold, the number of folds.
+    """How to learn: the model, its probability threshold, the number of folds, the window.
 
     model: a name in MODELS, `auto` (rf from 2,000 rows, else logit), or the import path of a
         scikit-learn classifier, such as sklearn.ensemble:ExtraTreesClassifier.
     params: overrides of that model's defaults, by name.
+    window: None to train on everything before, else on the decisions of the last so many sessions.
+    expires_days: after the newest bar, for which the model is meant to be used; 0 for ever.
     """
 
     model: str = "auto"
     threshold: float = 0.5
     folds: int = 5
     params: Params = field(default_factory=dict)
+    window: int | None = None
+    expires_days: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,6 +90,14 @@ class TrainedModel:
     estimator: Estimator
     scorer: Scorer
     card: ModelCard
+
+
+class Walked(NamedTuple):
+    """What walking forward gave: the folds, what was said in their test blocks, and by whom."""
+
+    folds: tuple[Fold, ...]
+    outcome: OutOfSample
+    parts: tuple[Part, ...]
 
 
 class Fitted(NamedTuple):
@@ -92,26 +115,38 @@ def train(
     *,
     seed: int,
     now: int,
+    judge: Judge | None = None,
+    walked: Walked | None = None,
+    pool: Pool = alone,
     progress: Progress | None = None,
 ) -> TrainedModel:
     """Evaluate by walk-forward, then fit on every row; the same input gives the same model id.
 
-    now: microseconds UTC, for the card. progress(done, total) is called after each fit.
-    Raises InputError for an unknown model or parameter, DataError where every label is the same
-    or a split peeks, ModelError where the scorer differs from the estimator.
+    The last 15% of the dates, where there are 500, take no part in the evaluation. now:
+    microseconds UTC, for the card. judge: what makes the report of the tested rows, `evaluate`
+    where None. walked: where a search has walked forward already. pool: what fits the folds.
+    progress(done, total) is called after each fit. Raises InputError for an unknown model or
+    parameter, DataError where every label is the same or a split peeks, ModelError where the scorer
+    differs from the estimator.
     """
     kind = choose_model(plan.model, len(dataset))
     _check_labels(dataset)
-    folds = _usable_folds(dataset, plan.folds)
     told = progress or (lambda _done, _total: None)
-    parts = []
-    for done, fold in enumerate(folds, start=1):
-        parts.append(_test_fold(dataset, fold, kind, plan, seed))
-        told(done, len(folds) + 1)
-    fitted = _fit(dataset, plan, kind, seed)
-    told(len(folds) + 1, len(folds) + 1)
-    report = evaluate(dataset, _pool(parts), threshold=plan.threshold)
-    return _model(dataset, plan, fitted, folds, report, seed=seed, now=now)
+    if walked is None:
+        folds, tested = usable_folds(dataset, plan), []
+        for one in pool(_test_fold, (dataset, kind, plan, seed), folds):
+            tested.append(one)
+            told(len(tested), len(folds) + 1)
+        walked = walked_of(folds, tested)
+    report = judge(dataset, walked) if judge else _scored(dataset, walked, plan)
+    fitted, fitted_on = _fit(dataset, plan, kind, seed)
+    told(len(walked.folds) + 1, len(walked.folds) + 1)
+    summaries = tuple(_summary(dataset, fold) for fold in walked.folds)
+    return _model(fitted_on, plan, fitted, summaries, report, seed=seed, now=now)
+
+
+def _scored(dataset: Dataset, walked: Walked, plan: Plan) -> Report:
+    return evaluate(dataset, walked.outcome, threshold=plan.threshold)
 
 
 def refit(dataset: Dataset, plan: Plan, *, seed: int, now: int) -> TrainedModel:
@@ -122,9 +157,26 @@ def refit(dataset: Dataset, plan: Plan, *, seed: int, now: int) -> TrainedModel:
     id that `train` gives. Raises as `train`.
     """
     _check_labels(dataset)
-    fitted = _fit(dataset, plan, choose_model(plan.model, len(dataset)), seed)
+    fitted, fitted_on = _fit(dataset, plan, choose_model(plan.model, len(dataset)), seed)
     nothing = Report(metrics={}, baselines={}, verdict=NOT_EVALUATED)
-    return _model(dataset, plan, fitted, [], nothing, seed=seed, now=now)
+    return _model(fitted_on, plan, fitted, (), nothing, seed=seed, now=now)
+
+
+def name_plan(dataset: Dataset, plan: Plan, seed: int) -> str:
+    """Name a plan on a dataset before there is a card: `card.plan_hash` of what it will give."""
+    features = dataset.features
+    return hash_plan(
+        source=dataset.source,
+        symbols=dataset.symbols,
+        kind=choose_model(plan.model, len(dataset)),
+        overrides=plan.params,
+        features=(features.preset, features.names, features.lookback),
+        horizon=dataset.labels.horizon,
+        threshold=plan.threshold,
+        window=plan.window or 0,
+        blocks=plan.folds,
+        seed=seed,
+    )
 
 
 def _check_labels(dataset: Dataset) -> None:
@@ -135,13 +187,33 @@ def _check_labels(dataset: Dataset) -> None:
         )
 
 
-def _fit(dataset: Dataset, plan: Plan, kind: str, seed: int) -> Fitted:
-    """Fit on every row and prove the scorer equal on each."""
-    params = model_params(kind, plan.params, len(dataset))
-    estimator, scorer = _fit_rows(dataset, dataset.x, dataset.y, make_model(kind, params, seed))
-    for start in range(0, len(dataset), CHECKED_ROWS):
-        check_scorer(scorer, estimator, dataset.x[start : start + CHECKED_ROWS])
-    return Fitted(kind, params, estimator, scorer)
+def _fit(dataset: Dataset, plan: Plan, kind: str, seed: int) -> tuple[Fitted, Dataset]:
+    """Fit on every row, or those of the window, and prove the scorer equal on each."""
+    rows = _windowed(dataset, plan.window)
+    params = model_params(kind, plan.params, len(rows))
+    estimator, scorer = _fit_rows(rows, rows.x, rows.y, make_model(kind, params, seed))
+    for start in range(0, len(rows), CHECKED_ROWS):
+        check_scorer(scorer, estimator, rows.x[start : start + CHECKED_ROWS])
+    return Fitted(kind, params, estimator, scorer), rows
+
+
+def _windowed(dataset: Dataset, window: int | None) -> Dataset:
+    """Give the rows of the last `window` sessions of bars, of which the last have no label yet."""
+    import numpy as np
+
+    if window is None:
+        return dataset
+    labelled = window - dataset.labels.horizon - 1
+    if labelled < 1:
+        raise InputError(
+            f"a window of {window} sessions has no label that looks {dataset.labels.horizon} ahead",
+            hint="--window rolling:756 is three years",
+        )
+    day = sessions(dataset.ts)
+    dates = np.unique(day)
+    found = take_rows(dataset, np.flatnonzero(day >= dates[max(0, len(dates) - labelled)]))
+    _check_labels(found)
+    return found
 
 
 def _fit_rows(
@@ -151,34 +223,53 @@ def _fit_rows(
     return fitted, build_scorer(fitted, dataset.features.names, x)
 
 
-def _usable_folds(dataset: Dataset, wanted: int) -> list[Fold]:
+def usable_folds(dataset: Dataset, plan: Plan) -> list[Fold]:
     """Cut the folds, prove that none peeks, and leave out those that saw one class only."""
-    folds = walk_forward(dataset.ts, dataset.label_end, folds=wanted)
+    folds = judged_folds(dataset.ts, dataset.label_end, folds=plan.folds, window=plan.window)
     for fold in folds:
         check_split(dataset.ts, dataset.label_end, dataset.symbol, fold.train, fold.test)
     return [fold for fold in folds if 0 < dataset.y[fold.train].sum() < len(fold.train)]
 
 
-def _test_fold(dataset: Dataset, fold: Fold, kind: str, plan: Plan, seed: int) -> OutOfSample:
-    """Fit on the training part and predict the test block with the scorer's arithmetic."""
-    import numpy as np
+class Tested(NamedTuple):
+    """One test block: what was fitted before it, what it said, the up-rate it had seen."""
 
+    part: Part
+    p: NDArray[np.float64]
+    base: float
+
+
+def test_fold(dataset: Dataset, fold: Fold, kind: str, plan: Plan, seed: int) -> Tested:
+    """Fit on the training part and predict the test block with the scorer's arithmetic."""
     x, y = dataset.x[fold.train], dataset.y[fold.train]
     params = model_params(kind, plan.params, len(y))
-    _, scorer = _fit_rows(dataset, x, y, make_model(kind, params, seed))
-    p = scorer.score_many(dataset.x[fold.test])
-    return OutOfSample(rows=fold.test, p=p, base=np.full(len(p), float(y.mean())))
+    estimator, scorer = _fit_rows(dataset, x, y, make_model(kind, params, seed))
+
+    def predict(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        return scorer.score_many(rows, estimator)
+
+    return Tested(Part(fold.test, predict), predict(dataset.x[fold.test]), float(y.mean()))
 
 
-def _pool(parts: list[OutOfSample]) -> OutOfSample:
+def _test_fold(shared: tuple[Dataset, str, Plan, int], fold: Fold) -> Tested:
+    dataset, kind, plan, seed = shared
+    return test_fold(dataset, fold, kind, plan, seed)
+
+
+def walked_of(folds: Sequence[Fold], tested: Sequence[Tested]) -> Walked:
+    """Put the test blocks of some folds together."""
+    return Walked(tuple(folds), _pool(tested), tuple(one.part for one in tested))
+
+
+def _pool(tested: Sequence[Tested]) -> OutOfSample:
     import numpy as np
 
-    nothing = OutOfSample(rows=np.zeros(0, np.intp), p=np.zeros(0), base=np.zeros(0))
-    pooled = [nothing, *parts]
+    lengths = [len(one.part.rows) for one in tested]
     return OutOfSample(
-        rows=np.concatenate([part.rows for part in pooled]),
-        p=np.concatenate([part.p for part in pooled]),
-        base=np.concatenate([part.base for part in pooled]),
+        rows=np.concatenate([np.zeros(0, np.intp), *(one.part.rows for one in tested)]),
+        p=np.concatenate([np.zeros(0), *(one.p for one in tested)]),
+        base=np.repeat([one.base for one in tested], lengths).astype(float),
+        fold=np.repeat(np.arange(len(tested)), lengths),
     )
 
 
@@ -186,7 +277,7 @@ def _model(
     dataset: Dataset,
     plan: Plan,
     fitted: Fitted,
-    folds: list[Fold],
+    folds: tuple[FoldSummary, ...],
     report: Report,
     *,
     seed: int,
@@ -214,13 +305,41 @@ def _model(
         seed=seed,
         params=fitted.params,
         train_end=int(dataset.label_end.max()),
-        folds=tuple(_summary(dataset, fold) for fold in folds),
+        folds=folds,
         metrics=report.metrics,
         baselines=report.baselines,
         verdict=report.verdict,
+        overrides=dict(plan.params),
+        window=plan.window or 0,
+        blocks=plan.folds,
+        tables=report.tables,
+        ranges=_ranges(dataset),
+        expires=dataset.last_ts + plan.expires_days * DAY if plan.expires_days else 0,
     )
     named = with_id(card, fitted.scorer.to_json(), prefix=short_name(fitted.kind))
     return TrainedModel(estimator=fitted.estimator, scorer=fitted.scorer, card=named)
+
+
+def _ranges(dataset: Dataset) -> dict[str, FeatureRange]:
+    """Tell what each feature was like in the rows that were fitted."""
+    import numpy as np
+
+    edges = np.quantile(dataset.x, [0.01, *np.arange(1, 10) / 10, 0.99], axis=0)
+    usual = usual_drift(dataset, edges[1:-1])
+    found = {}
+    for place, name in enumerate(dataset.features.names):
+        column, (p01, *deciles, p99) = dataset.x[:, place], edges[:, place].tolist()
+        found[name] = FeatureRange(
+            mean=float(column.mean()),
+            sd=float(column.std()),
+            low=float(column.min()),
+            high=float(column.max()),
+            p01=p01,
+            p99=p99,
+            deciles=tuple(deciles),
+            usual=usual[place],
+        )
+    return found
 
 
 def _summary(dataset: Dataset, fold: Fold) -> FoldSummary:

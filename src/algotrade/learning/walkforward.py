@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from algotrade.domain.times import iso
 from algotrade.errors import DataError
 from algotrade.learning.dataset import FEWEST_ROWS, build_dataset
+from algotrade.learning.familiar import reasons
 from algotrade.learning.features import compute_features
 from algotrade.learning.forecast import score_rows, signals
 from algotrade.learning.splits import sessions
@@ -188,6 +189,7 @@ class _Track:
         self._first = max(0, bisect_left(bars.ts_close, from_ts) - spec.lookback + 1)
         self._matrix = compute_features(bars.slice(self._first, len(bars)), spec)
         self._p = np.full(len(bars), np.nan)
+        self._why = np.zeros(len(bars), np.uint8)
         self._sources: list[tuple[int, str]] = []
 
     def say(self, model: TrainedModel, ts: int, stop_ts: int | None) -> None:
@@ -198,14 +200,18 @@ class _Track:
         if start < stop:
             rows = self._matrix[start - self._first : stop - self._first]
             self._p[start:stop] = score_rows(model.scorer, rows, model.estimator)
+            spoken = self._bars.numpy("ts_close")[start:stop]
+            self._why[start:stop] = reasons(model.card, spoken, rows)
             self._sources.append((start, model.card.id))
 
     def signals(self, length: int, threshold: float) -> Signals:
         """Give what was said; nothing at the bars after the last that was read."""
         import numpy as np
 
-        unread = np.full(length - len(self._p), np.nan)
-        return signals(tuple(self._sources), np.concatenate([self._p, unread]), threshold)
+        unread = length - len(self._p)
+        p = np.concatenate([self._p, np.full(unread, np.nan)])
+        why = np.concatenate([self._why, np.zeros(unread, np.uint8)])
+        return signals(tuple(self._sources), p, threshold, why)
 
 
 def _until(histories: Sequence[Bars], until_ts: int | None) -> list[Bars]:

@@ -39,6 +39,16 @@ def price(row: dict[str, object], name: str) -> int:
     return micros
 
 
+def part(row: dict[str, object], name: str) -> dict[str, object]:
+    """Read an object within an object; empty where there is none."""
+    value = row.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is no object")  # noqa: TRY004 -- vendor data
+    return value
+
+
 def milliseconds(row: object, name: str) -> int:
     """Read a time in whole milliseconds since 1970."""
     t = row.get(name) if isinstance(row, dict) else None

@@ -8,7 +8,8 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from algotrade.clock import monotonic, sleep
-from algotrade.errors import DiskError, LedgerError, LockedError, SettingsError
+from algotrade.errors import DiskError, LedgerError, LockedError, SettingsError, shown
+from algotrade.store.chain import seal
 from algotrade.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from sqlite_utils.db import Database
 
 BUSY_SECONDS = 30.0
+_TURN_SECONDS = 0.002
+STORE_ERRORS = (sqlite3.Error, OSError)  # for those that do not know SQLite
+_RUN_DIGESTS = 6  # the schema since which kept runs have a digest
+_SMALL = ("accounts", "settled", "meta", "halts", "moved")
+_GROWING = ("ledger", "orders", "order_events", "marks")
+_GROWN = 4_000  # rows of them; a check of so many takes some 5 ms
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
@@ -28,13 +35,16 @@ _PRAGMAS = (
 )
 
 
-def open_store(path: Path) -> sqlite3.Connection:
-    """Open an existing store; a missing, foreign, older or newer file is an error."""
+def open_store(path: Path, *, wait_s: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """Open an existing store; a missing, foreign, older or newer file is an error.
+
+    wait_s: how long this connection waits for other runs.
+    """
     if not path.is_file():
         raise LedgerError(
             f"no store at {path}", hint="algotrade fetch AAPL creates one; or name it with --home"
         )
-    db = _connect(path)
+    db = connect(path, "rw", wait_s=wait_s)
     try:
         check_ours(db, path)
         for pragma in _PRAGMAS:
@@ -75,20 +85,43 @@ def _make(path: Path) -> None:
 def immediate(
     db: sqlite3.Connection, *, wait_s: float | None = None
 ) -> Iterator[sqlite3.Connection]:
-    """Run one write transaction; all or nothing, and never 'locked' after it has begun.
+    """Run one write transaction, sealed; all or nothing, never 'locked' after it has begun.
 
     wait_s: wait no longer than this for another run that is writing, from now on.
     """
     if wait_s is not None:
         db.execute(f"PRAGMA busy_timeout = {round(wait_s * 1000)}")
-    db.execute("BEGIN IMMEDIATE")
+    _begin(db)
     try:
         yield db
+        seal(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    """Begin to write, asking often for a turn, as long as the connection's busy_timeout.
+
+    SQLite asks ten times a second: among runs that write without pause one may never get its turn.
+    """
+    (wait_ms,) = db.execute("PRAGMA busy_timeout").fetchone()
+    deadline = monotonic() + wait_ms / 1000
+    db.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() >= deadline:
+                    raise
+            else:
+                return
+            sleep(_TURN_SECONDS)
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {wait_ms}")
 
 
 @contextlib.contextmanager
@@ -104,6 +137,21 @@ def reading(db: sqlite3.Connection) -> Iterator[None]:
             db.execute("COMMIT")
 
 
+def check_tables(db: sqlite3.Connection) -> None:
+    """Look for damage in the small tables of the journal; raise LedgerError.
+
+    A journal that has grown, and decisions, are left to seals and `ledger verify`: that would take
+    longer than the command. Bars are left to `data check`.
+    """
+    (grown,) = db.execute("SELECT coalesce(max(n), 0) FROM trail").fetchone()
+    for table in _SMALL if grown > _GROWN else (*_SMALL, *_GROWING):
+        found = db.execute(f"PRAGMA quick_check({table})").fetchone()[0]
+        if found != "ok":
+            raise LedgerError(
+                f"table {table} is damaged: {shown(found)}", hint="algotrade restore FILE"
+            )
+
+
 @contextlib.contextmanager
 def sqlite_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's own errors into ours: full disk, corruption, another run at work."""
@@ -111,6 +159,10 @@ def sqlite_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _translated(error, path) from error
+    except UnicodeDecodeError as error:
+        raise LedgerError(
+            f"{path} is not a readable store: garbled text", hint="algotrade restore FILE"
+        ) from error
     except OSError as error:
         raise DiskError(f"{error.filename or path}: {error.strerror or error}") from error
 
@@ -139,12 +191,10 @@ def lock(path: Path, *, what: str, wait_s: float = BUSY_SECONDS) -> Iterator[Non
         os.close(handle)
 
 
-def connect(path: Path, mode: str) -> sqlite3.Connection:
+def connect(path: Path, mode: str, *, wait_s: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Connect to a file in a mode of SQLite's URIs, `rw` for example; nothing is checked."""
     quoted = path.resolve().as_uri()
-    return sqlite3.connect(
-        f"{quoted}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
-    )
+    return sqlite3.connect(f"{quoted}?mode={mode}", uri=True, timeout=wait_s, isolation_level=None)
 
 
 def _connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
@@ -201,6 +251,10 @@ def _migrate(path: Path, *, create: bool = False) -> None:
             if done < VERSION:
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version = {VERSION}")
+                if VERSION >= _RUN_DIGESTS:
+                    from algotrade.store.runs import digest_older_runs
+
+                    digest_older_runs(db)
 
 
 def _runner(script: str) -> Callable[[Database], None]:
@@ -229,6 +283,7 @@ _DISK = (
     sqlite3.SQLITE_CANTOPEN,
 )
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_GARBLED = ("no such table", "no such column", "Could not decode to UTF-8", "malformed")
 
 
 def _translated(error: sqlite3.Error, path: Path) -> Exception:
@@ -239,6 +294,8 @@ def _translated(error: sqlite3.Error, path: Path) -> Exception:
         return DiskError(
             f"the store {path} cannot be written: {error}", hint="check disk and rights"
         )
-    if code in _CORRUPT or str(error).startswith(("no such table", "no such column")):
-        return LedgerError(f"{path} is not a readable store: {error}", hint="restore a backup")
+    if code in _CORRUPT or str(error).startswith(_GARBLED):
+        return LedgerError(
+            f"{path} is not a readable store: {error}", hint="algotrade restore FILE"
+        )
     return error

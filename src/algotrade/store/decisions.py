@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from algotrade.domain.decisions import ORDER, Decision, Policy, Sizing
 from algotrade.domain.orders import Order
 from algotrade.domain.predictions import Prediction
-from algotrade.domain.risk import Check, Conditions, Limits, RiskVerdict, verdict_of
+from algotrade.domain.risk import (
+    Check,
+    Conditions,
+    Limits,
+    MarketFacts,
+    ModelFacts,
+    Rates,
+    RiskVerdict,
+    Surroundings,
+    verdict_of,
+)
 from algotrade.domain.signals import DOWN, UP, Signal
 from algotrade.errors import LedgerError
 from algotrade.record import NamedTuple
@@ -55,18 +65,30 @@ def save_decisions(
 
     known: remembers the grounds that this journal has stored already.
     """
-    for decision in decisions:
-        grounds = (decision.policy, decision.limits)
-        if grounds not in known:
-            known[grounds] = _save_grounds(db, grounds)
     (last,) = db.execute("SELECT coalesce(max(decision_id), 0) FROM decisions").fetchone()
     numbers = range(last + 1, last + 1 + len(decisions))
-    pairs = zip(numbers, decisions, strict=True)
-    db.executemany(_INSERT, (_row(number, made, known) for number, made in pairs))
+    hashes = _grounds_of(db, decisions, known)
+    rows = map(_row, numbers, decisions, hashes)
+    db.executemany(_INSERT, rows)
     return numbers
 
 
-def _row(number: int, decision: Decision, known: dict[Grounds, str]) -> tuple[object, ...]:
+def _grounds_of(
+    db: sqlite3.Connection, decisions: Sequence[Decision], known: dict[Grounds, str]
+) -> list[str]:
+    """Give the hash of each decision's grounds, and store those that are new."""
+    policy, limits, digest, hashes = None, None, "", []
+    for decision in decisions:
+        if decision.policy is not policy or decision.limits is not limits:
+            policy, limits = grounds = decision.policy, decision.limits
+            if grounds not in known:
+                known[grounds] = _save_grounds(db, grounds)
+            digest = known[grounds]
+        hashes.append(digest)
+    return hashes
+
+
+def _row(number: int, decision: Decision, grounds: str) -> tuple[object, ...]:
     """Give a decision's values in the order of `_INSERT`."""
     order, signal, prediction = decision.order, decision.signal, decision.prediction
     body = (
@@ -93,7 +115,7 @@ def _row(number: int, decision: Decision, known: dict[Grounds, str]) -> tuple[ob
         order.key if order is not None and decision.action == ORDER else None,
         _encode(body),
         decision.code,
-        known[decision.policy, decision.limits],
+        grounds,
         number,
     )
 
@@ -191,8 +213,8 @@ def _parts(body: Any, grounds: str | None) -> dict[str, Any]:  # noqa: ANN401  J
         "working": working,
         "equity": equity,
         "conditions": _conditions(conditions),
-        "policy": Policy(**policy | {"sizing": policy["sizing"] and Sizing(*policy["sizing"])}),
-        "limits": Limits(**limits),
+        "policy": _policy(policy),
+        "limits": _limits(limits),
     }
 
 
@@ -201,6 +223,8 @@ def _prediction(values: list[Any]) -> Prediction:
     return made._replace(
         features=tuple((name, value) for name, value in made.features),
         drivers=tuple((name, value) for name, value in made.drivers),
+        outside=tuple(made.outside),
+        drift=tuple((name, value) for name, value in made.drift),
     )
 
 
@@ -209,9 +233,37 @@ def _verdict(values: list[Any]) -> RiskVerdict:
     return RiskVerdict(tuple(ids), tuple(found), tuple(limits), *rest)
 
 
+def _policy(values: dict[str, Any]) -> Policy:
+    sizing = values["sizing"]
+    overrides = tuple(values.get("overrides", ()))
+    return Policy(**values | {"sizing": sizing and Sizing(*sizing), "overrides": overrides})
+
+
+def _limits(values: dict[str, Any]) -> Limits:
+    made = Limits(**values)
+    return made._replace(restricted=tuple(made.restricted), allowed=tuple(made.allowed))
+
+
 def _conditions(values: list[Any]) -> Conditions:
     made = Conditions(*values)
-    return made._replace(halts=tuple(made.halts))
+    rates, market, model, around = made.rates, made.market, made.model, made.around
+    if rates is not None:
+        rates = Rates(*rates)
+        rates = rates._replace(alike=tuple((side, quantity) for side, quantity in rates.alike))
+    if market is not None:
+        market = MarketFacts(*market)
+        market = market._replace(own=tuple(market.own), others=tuple(market.others))
+    if around is not None:
+        around = Surroundings(*around)
+        unknown = around.unknown
+        around = around._replace(unknown=None if unknown is None else tuple(unknown))
+    return made._replace(
+        halts=tuple(made.halts),
+        rates=rates,
+        market=market,
+        model=None if model is None else ModelFacts(*model),
+        around=around,
+    )
 
 
 def _first_parts(body: dict[str, Any]) -> dict[str, Any]:

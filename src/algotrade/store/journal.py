@@ -6,7 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from algotrade.domain.ledger import Entry, Mark, Stretch, chain_hash
-from algotrade.domain.orders import ACCEPTED, OPEN_STATES, Order
+from algotrade.domain.orders import ACCEPTED, NEW, OPEN_STATES, Order, check_arrow
+from algotrade.domain.risk import HALTED
 from algotrade.errors import LedgerError
 from algotrade.record import NamedTuple
 from algotrade.store.decisions import save_decisions
@@ -24,8 +25,17 @@ if TYPE_CHECKING:
 class StoreJournal:
     """Write what happens to one account, inside the caller's transaction."""
 
-    def __init__(self, db: sqlite3.Connection, account: str, *, recorded_at: int) -> None:
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        account: str,
+        *,
+        recorded_at: int,
+        first_state: str = ACCEPTED,
+    ) -> None:
+        """Write at a time; orders begin as accepted, or as intents that are still to be sent."""
         self._db = db
+        self._first_state = first_state
         self._account = account
         self._recorded_at = recorded_at
         self._grounds: dict[Grounds, str] = {}
@@ -71,8 +81,9 @@ class StoreJournal:
             self._write()
 
     def order_event(self, order: Order, ts: int, state: str, detail: str) -> None:
-        """Record a new state of an order."""
+        """Record a new state of an order, if its life has such a step."""
         self._write()
+        check_arrow(order.key, order_state(self._db, order.key), state)
         self._db.execute(
             "INSERT INTO order_events VALUES"
             " (?1, (SELECT coalesce(max(seq), 0) + 1 FROM order_events WHERE key = ?1), ?2, ?3, ?4,"
@@ -86,10 +97,10 @@ class StoreJournal:
         rows = ((account, *mark) for mark in stretch.marks())
         self._db.executemany("INSERT INTO marks VALUES (?,?,?,?,?)", rows)
 
-    def halt(self, account: str, ts: int, cause: str) -> None:
-        """Record that trading stops until a person resets it."""
+    def halt(self, account: str, ts: int, cause: str, level: str = HALTED) -> None:
+        """Record that trading stops, or may only reduce, until a person resets it."""
         self._write()
-        save_halt(self._db, account, ts=ts, kind="halt", reason=cause)
+        save_halt(self._db, account, ts=ts, kind="halt", reason=cause, level=level)
 
     def _write(self) -> None:
         """Write the decisions held back, the orders they placed and the first state of each."""
@@ -101,7 +112,7 @@ class StoreJournal:
         self._db.executemany(_INSERT_ORDER, [order for order, _ in placed])
         self._db.executemany(
             "INSERT INTO order_events VALUES (?, 1, ?, ?, '', ?)",
-            [(order.key, order.placed_at, ACCEPTED, number) for order, number in placed],
+            [(order.key, order.placed_at, self._first_state, number) for order, number in placed],
         )
 
 
@@ -160,16 +171,24 @@ def verify_chain(db: sqlite3.Connection, account: str) -> int:
         if seq != expected or link != previous or digest != true:
             raise LedgerError(
                 f"ledger of account {account}: entry {seq} does not fit its hash chain",
-                hint="the file was changed from outside; restore a backup",
+                hint="the file was changed from outside; algotrade restore FILE",
             )
         previous, expected = digest, seq + 1
     head = get_meta(db, _head_name(account))
     if head is not None and head != f"{expected - 1} {previous}":
         raise LedgerError(
             f"ledger of account {account}: entries after {expected - 1} are missing",
-            hint="the file was changed from outside; restore a backup",
+            hint="the file was changed from outside; algotrade restore FILE",
         )
     return expected - 1
+
+
+def order_state(db: sqlite3.Connection, key: str) -> str:
+    """Give the newest state of an order; NEW where it has none."""
+    row = db.execute(
+        "SELECT state FROM order_events WHERE key = ? ORDER BY seq DESC LIMIT 1", (key,)
+    ).fetchone()
+    return NEW if row is None else str(row[0])
 
 
 def open_orders(db: sqlite3.Connection, account: str) -> list[OrderStatus]:
@@ -204,6 +223,17 @@ def load_orders(db: sqlite3.Connection, account: str) -> list[Order]:
     return [_order(row) for row in rows]
 
 
+def all_orders(db: sqlite3.Connection, account: str) -> list[OrderStatus]:
+    """Load every order of the account with its newest state, oldest first."""
+    rows = db.execute(
+        f"SELECT {_ORDER_COLUMNS}, e.state, e.detail, e.ts FROM orders o{_LAST_EVENT}"
+        " WHERE o.account = ? ORDER BY o.placed_at,"
+        " (SELECT decision_id FROM order_events WHERE key = o.key AND seq = 1), o.key",
+        (account,),
+    )
+    return [_status(row) for row in rows]
+
+
 def orders_on_bar(
     db: sqlite3.Connection, account: str, strategy: str, symbol: str, bar_ts: int, client_id: str
 ) -> list[OrderStatus]:
@@ -236,21 +266,37 @@ def load_marks(db: sqlite3.Connection, account: str) -> list[Mark]:
     return [Mark(*row) for row in rows]
 
 
-def save_halt(db: sqlite3.Connection, account: str, *, ts: int, kind: str, reason: str) -> None:
-    """Record a halt or its reset."""
+def save_halt(
+    db: sqlite3.Connection, account: str, *, ts: int, kind: str, reason: str, level: str = HALTED
+) -> None:
+    """Record a halt, of either level, or its reset."""
     db.execute(
-        "INSERT INTO halts (account, ts, kind, reason) VALUES (?,?,?,?)",
-        (account, ts, kind, reason),
+        "INSERT INTO halts (account, ts, kind, reason, level) VALUES (?,?,?,?,?)",
+        (account, ts, kind, reason, level),
     )
 
 
-def current_halt(db: sqlite3.Connection, account: str) -> str | None:
-    """Give why the account is halted, or None."""
+class HaltRow(NamedTuple):
+    """The newest halt that no person has lifted."""
+
+    reason: str
+    level: str
+    ts: int
+
+
+def standing_halt(db: sqlite3.Connection, account: str) -> HaltRow | None:
+    """Give the account's newest halt of either level, or None where trading is allowed."""
     row = db.execute(
-        "SELECT kind, reason FROM halts WHERE account = ? ORDER BY halt_id DESC LIMIT 1",
+        "SELECT kind, reason, level, ts FROM halts WHERE account = ? ORDER BY halt_id DESC LIMIT 1",
         (account,),
     ).fetchone()
-    return None if row is None or row[0] == "reset" else str(row[1])
+    return None if row is None or row[0] == "reset" else HaltRow(*row[1:])
+
+
+def current_halt(db: sqlite3.Connection, account: str) -> str | None:
+    """Give why the account is halted, or None; one that may reduce is not."""
+    found = standing_halt(db, account)
+    return found.reason if found is not None and found.level == HALTED else None
 
 
 def _head_name(account: str) -> str:

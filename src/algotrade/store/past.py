@@ -70,6 +70,7 @@ class PastHalt(NamedTuple):
     ts: int
     kind: str
     reason: str
+    level: str
 
 
 class Past(NamedTuple):
@@ -94,7 +95,8 @@ def load_past(db: sqlite3.Connection, account: str, *, only: StoredDecision | No
         (account,),
     )
     halts = db.execute(
-        "SELECT halt_id, ts, kind, reason FROM halts WHERE account = ? ORDER BY halt_id", (account,)
+        "SELECT halt_id, ts, kind, reason, level FROM halts WHERE account = ? ORDER BY halt_id",
+        (account,),
     )
     return Past(
         decisions=_decisions(db, account, only),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from algotrade.errors import DiskError, InputError, LedgerError
 from algotrade.record import NamedTuple
-from algotrade.store.database import check_ours, connect
+from algotrade.store.database import check_ours, connect, open_store
+from algotrade.store.disk import is_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ _ALLOWED = {
 # pragmas that only tell, and those that do without a value: any other could open the door again
 _ABOUT = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"}
 _STATES = {"application_id", "user_version", "query_only"}
+_NO_WRITING = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 
 class Answer(NamedTuple):
@@ -41,24 +43,44 @@ def open_read_only(path: Path, *, say: Callable[[str], None]) -> sqlite3.Connect
     On a read-only file system the file is read as immutable, which `say` is told; that is refused
     (DiskError) where changes still lie in the write-ahead log, since they would be missed.
     """
+    db = _read_only(path, say)
+    try:
+        for table in ("json_each", "json_tree"):  # they declare themselves at their first use
+            db.execute(f"SELECT 1 FROM {table}('[]')").fetchall()
+        db.execute("PRAGMA query_only = ON")
+        db.set_authorizer(_authorize)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def open_to_read(path: Path, *, say: Callable[[str], None]) -> sqlite3.Connection:
+    """Open an existing store for a command that only reads, on a read-only file system, too."""
+    try:
+        return open_store(path)
+    except sqlite3.OperationalError as error:
+        if not _cannot_write(error):
+            raise
+    return _read_only(path, say)
+
+
+def _read_only(path: Path, say: Callable[[str], None]) -> sqlite3.Connection:
     if not path.is_file():
         raise LedgerError(f"no store at {path}", hint="name the right home with --home")
     try:
-        db = _opened(path, "ro")
+        return _opened(path, "ro")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF not in (
-            sqlite3.SQLITE_CANTOPEN,
-            sqlite3.SQLITE_READONLY,
-        ):
+        if not _cannot_write(error):
             raise
         log = path.with_name(f"{path.name}-wal")
         if log.exists() and log.stat().st_size:
             raise DiskError(
-                f"{path} lies on a read-only file system and has changes in {log.name}",
-                hint="copy both files to where you can write, and open the copy",
+                f"{path} cannot be written here, and has changes in {log.name}",
+                hint="make room; or copy both files to where you can write, and open the copy",
             ) from error
-        db = _opened(path, "ro&immutable=1")
-        say(f"{path} cannot be locked here: read as a file that nobody is writing")
+    db = _opened(path, "ro&immutable=1")
+    say(f"{path} cannot be locked here: read as a file that nobody is writing")
     return db
 
 
@@ -96,14 +118,14 @@ _STEPS = 100_000
 _WRONG = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_RANGE)
 
 
+def _cannot_write(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF in _NO_WRITING or is_full(error)
+
+
 def _opened(path: Path, mode: str) -> sqlite3.Connection:
     db = connect(path, mode)
     try:
         check_ours(db, path)  # the first read: a file that cannot be locked fails here
-        for table in ("json_each", "json_tree"):  # they declare themselves at their first use
-            db.execute(f"SELECT 1 FROM {table}('[]')").fetchall()
-        db.execute("PRAGMA query_only = ON")
-        db.set_authorizer(_authorize)
     except BaseException:
         db.close()
         raise

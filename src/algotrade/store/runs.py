@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
 from algotrade.domain.ledger import Entry, Mark
+from algotrade.errors import LedgerError
 from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
@@ -72,7 +74,43 @@ def save_run(db: sqlite3.Connection, record: RunRecord, trail: RunTrail) -> RunR
     db.executemany(
         "INSERT INTO run_marks VALUES (?,?,?,?,?)", ((name, *mark) for mark in trail.marks)
     )
+    db.execute("INSERT INTO run_digests VALUES (?, ?)", (name, run_digest(db, name)))
     return _record(row)
+
+
+_PARTS = (
+    f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?",
+    "SELECT * FROM run_entries WHERE run_id = ? ORDER BY seq",
+    "SELECT * FROM run_decisions WHERE run_id = ? ORDER BY seq",
+    "SELECT * FROM run_marks WHERE run_id = ? ORDER BY ts",
+)
+
+
+def run_digest(db: sqlite3.Connection, run_id: str) -> str:
+    """Give the SHA-256 of a run and its whole journal, row by row."""
+    digest = hashlib.sha256()
+    for part in _PARTS:
+        rows = db.execute(part, (run_id,))
+        while chunk := rows.fetchmany(1000):
+            digest.update(ascii(chunk).encode())
+    return digest.hexdigest()
+
+
+def check_run(db: sqlite3.Connection, run_id: str) -> None:
+    """Raise LedgerError where a run is not what was written down."""
+    row = db.execute("SELECT digest FROM run_digests WHERE run_id = ?", (run_id,)).fetchone()
+    if row is None or row[0] != run_digest(db, run_id):
+        raise LedgerError(
+            f"run {run_id} is not what was written down",
+            hint="the file was changed from outside; algotrade restore FILE, or run it again",
+        )
+
+
+def digest_older_runs(db: sqlite3.Connection) -> None:
+    """Note the digest of each run from before digests were kept, as it is now."""
+    names = db.execute("SELECT run_id FROM runs EXCEPT SELECT run_id FROM run_digests").fetchall()
+    for (name,) in names:
+        db.execute("INSERT INTO run_digests VALUES (?, ?)", (name, run_digest(db, name)))
 
 
 def find_runs(db: sqlite3.Connection, prefix: str) -> list[RunRecord]:

@@ -91,6 +91,21 @@ class SimulatedBroker:
         )
 
 
+class RemoteBroker:
+    """A broker elsewhere: an order is written down here and sent after the commit."""
+
+    def submit(self, order: Order) -> None:
+        """Send nothing: the journal has noted the intent."""
+
+    def cancel(self, order: Order) -> None:
+        """Cancel nothing: only the broker ends an order."""
+
+    def on_bar(self, moment: Moment, waiting: Sequence[OpenOrder]) -> Sequence[Fill | OrderEvent]:
+        """Give nothing: what a bar makes of an order is the broker's to tell."""
+        del moment, waiting
+        return ()
+
+
 class _Touch(NamedTuple):
     """What a bar means for an order: the price it is met at, and whether its stop was touched."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from algotrade.domain.decisions import HOLD, ORDER, PROBABILITY, REFUSED, SMALL
 from algotrade.domain.money import BPS
 from algotrade.domain.orders import BUY
+from algotrade.domain.rules import RULES
 from algotrade.domain.signals import DOWN, KEEP, PPM, UP
 from algotrade.record import NamedTuple
 from algotrade.trading.decision import decide
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 
     from algotrade.domain.decisions import Decision, Policy
     from algotrade.domain.risk import Check, Conditions, Limits
+    from algotrade.domain.signals import Signal
     from algotrade.trading.decision import Moment
     from algotrade.trading.state import TradingState
 
-P_UP, STANCE, WEIGHT, QUANTITY, SIZE, CASH, HALTS = (
-    *("p_up", "stance", "weight", "quantity", "size", "cash", "halts"),
+P_UP, STANCE, WEIGHT, QUANTITY, SIZE, CASH, HALTS, ABSTAINS = (
+    *("p_up", "stance", "weight", "quantity", "size", "cash", "halts", "abstains"),
 )
 _LARGEST = 2**50
 _ROUNDS = 4  # raising the collar raises the worst price, and with it what other limits need
@@ -49,8 +51,8 @@ class Case(NamedTuple):
 class Change(NamedTuple):
     """One thing that was, and the nearest value of it with another outcome.
 
-    what: p_up, stance, weight, quantity, size, cash, halts, or a field of the limits. relation:
-    how the value is told: `>` for the least above it, else `at least`, `at most` or `is`.
+    what: p_up, stance, weight, quantity, size, cash, halts, abstains, or a field of the limits.
+    relation: how the value is told: `>` for the least above it, else `at least`, `at most` or `is`.
     """
 
     what: str
@@ -93,6 +95,8 @@ def _by_signal(case: Case, made: Decision) -> Iterator[Counterfactual]:
     signal = case.moment.signal
     if signal is None or signal.source == "":
         return
+    if signal.abstains:
+        yield from _by_abstention(case, made, signal)
     if case.policy.sizing is not None and case.policy.sizing.kind == PROBABILITY:
         yield from _by_weight(case, made)
     elif signal.p_up is None or signal.threshold is None:
@@ -107,6 +111,16 @@ def _by_signal(case: Case, made: Decision) -> Iterator[Counterfactual]:
 
 
 _WORDS = {UP: "up", DOWN: "down", KEEP: "keep"}
+
+
+def _by_abstention(case: Case, made: Decision, signal: Signal) -> Iterator[Counterfactual]:
+    """Take away the reason to enter nothing."""
+    says_up = signal.p_up is not None and signal.p_up > (signal.threshold or 0.0)
+    said = signal._replace(abstains="", stance=UP if says_up else signal.stance)
+    there = case._replace(moment=case.moment._replace(signal=said))
+    then = there.decide()
+    if outcome(then) != outcome(made):
+        yield Counterfactual((Change(ABSTAINS, "is", signal.abstains, ""),), then, there)
 
 
 def _by_probability(
@@ -149,7 +163,8 @@ def _said(case: Case, stance: int, p_up: float | None = None) -> Case:
     signal = case.moment.signal
     if signal is None:
         return case
-    said = signal._replace(stance=stance, p_up=signal.p_up if p_up is None else p_up)
+    taken = KEEP if signal.abstains and stance == UP else stance
+    said = signal._replace(stance=taken, p_up=signal.p_up if p_up is None else p_up)
     return case._replace(moment=case.moment._replace(signal=said))
 
 
@@ -178,7 +193,7 @@ def _allowed(case: Case) -> Iterator[Counterfactual]:
 def _raised(case: Case, check: Check) -> Case:
     """Move the limit of one check to the value that it would have had to allow."""
     value, limits = check.value, case.limits
-    if check.id == "R01":
+    if check.id in ("R01", "R01r"):
         return _with_state(case._replace(conditions=case.conditions._replace(halts=())), halt=None)
     if value is None:
         return case
@@ -198,15 +213,7 @@ def _raised(case: Case, check: Check) -> Case:
     return case._replace(limits=limits)
 
 
-_FIELDS = {
-    "R06": "max_order_quantity",
-    "R07": "price_collar_bps",
-    "R10": "max_position_bps",
-    "R12": "max_gross_bps",
-    "R18": "daily_loss_reduce_bps",
-    "R19": "drawdown_halt_bps",
-    "R25": "max_stale_sessions",
-}
+_FIELDS = {rule.id: rule.field for rule in RULES if rule.field and rule.id != "R05"}
 
 
 def _with_limit(limits: Limits, name: str, value: int) -> Limits:
@@ -220,6 +227,7 @@ def _unhalted(case: Case, then: Decision) -> Case:
     limits = case.limits._replace(
         daily_loss_halt_bps=max(case.limits.daily_loss_halt_bps, values["R18"]),
         drawdown_halt_bps=max(case.limits.drawdown_halt_bps, values["R19"]),
+        weekly_loss_halt_bps=max(case.limits.weekly_loss_halt_bps, values["R20"]),
     )
     return case._replace(limits=limits)
 
@@ -233,7 +241,7 @@ def _with_state(case: Case, *, cash: int = 0, halt: str | None = "") -> Case:
     )
     state.reprice({})  # forgets the sums it has kept
     if halt is None:
-        state.halt = None
+        state.halt = state.reducing = None
     return case._replace(state=state)
 
 
@@ -247,9 +255,14 @@ def _compared(before: Case, after: Case) -> Iterator[Change]:
     if paid:
         cash = before.state.portfolio.cash
         yield Change(CASH, "at least", cash, cash + paid)
-    were = len(before.conditions.halts) + bool(before.state.halt)
-    if were != len(after.conditions.halts) + bool(after.state.halt):
-        yield Change(HALTS, "is", were, 0)
+    were, are = _halts(before), _halts(after)
+    if were != are:
+        yield Change(HALTS, "is", were, are)
+
+
+def _halts(case: Case) -> int:
+    state = case.state
+    return len(case.conditions.halts) + bool(state.halt) + bool(state.reducing)
 
 
 def _tighter(case: Case, made: Decision) -> Iterator[Counterfactual]:
@@ -257,7 +270,7 @@ def _tighter(case: Case, made: Decision) -> Iterator[Counterfactual]:
     fields = _FIELDS | {"R05": "max_order_notional"}
     used = [
         (check.value / check.limit, check)
-        for check in made.verdict.checks
+        for check in made.verdict.made
         if check.id in fields and check.value and check.limit and check.status == "pass"
     ]
     for _, check in sorted(used, key=lambda one: -one[0]):

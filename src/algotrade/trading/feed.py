@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, TypeVar
 from algotrade.domain.actions import Delisting, Dividend, Split
 from algotrade.domain.decisions import PROBABILITY
 from algotrade.domain.ledger import Stretch
-from algotrade.domain.money import BPS, NANOS, notional
-from algotrade.domain.signals import DOWN, KEEP, NONE, PPM, UP, Signal
+from algotrade.domain.money import NANOS, notional
+from algotrade.domain.signals import ABSTAINS, DOWN, KEEP, NONE, PPM, UP, Signal
 from algotrade.domain.times import session_day, to_day
 from algotrade.record import NamedTuple
 from algotrade.trading.decision import Moment
-from algotrade.trading.risk import loss_bps
+from algotrade.trading.losses import halting
 from algotrade.trading.session import Turn
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ class _Track:
             threshold=said.threshold,
             weight=said.weights[index] if said.weights else PPM,
             volatility=None if volatility < 0 else volatility,
+            abstains=ABSTAINS[said.abstains[index]] if said.abstains else "",
         )
 
     def speaks(self, index: int) -> bool:
@@ -148,15 +149,19 @@ class _Track:
         if now == NONE:  # the first word opens the run of holds
             return min(found, self._next_other(NONE, index, length))
         acting = acting_stances(held, policy)
-        sized = policy.sizing is not None  # then what a halt refuses may come to nothing later
-        if now in acting and (sized or state.halt is None):
-            return index + 1  # it was refused or came to nothing, and may not be at the next bar
-        if state.halt is not None:
-            return min(found, self._next_other(now, index, length))
+        if now in acting:
+            if state.halt is None or self._wavers(policy):
+                return index + 1  # it was refused or came to nothing, and may not be at the next
+            return min(found, self._next_other(now, index, length))  # a halt refuses all of them
         for stance in acting:
             place = self.stances.find(stance, index + 1, found)
             found = found if place < 0 else place
         return found
+
+    def _wavers(self, policy: Policy) -> bool:
+        """Tell whether the same stance may lead to an order at one bar and to none at the next."""
+        sized = policy.sizing is not None  # it may come to nothing
+        return sized or (self.signals is not None and self.signals.abstains is not None)
 
     def _next_other(self, now: int, index: int, length: int) -> int:
         places = (self.stances.find(s, index + 1) for s in (NONE, UP, DOWN, KEEP) if s != now)
@@ -174,6 +179,8 @@ def acting_stances(held: int, policy: Policy) -> tuple[int, ...]:
         acting.append(UP)
     if held > (-full if policy.short else 0):
         acting.append(DOWN)
+    if held < 0:
+        acting.append(KEEP)  # a model that abstains still ends what it speaks against
     return tuple(acting)
 
 
@@ -217,9 +224,11 @@ class Market:
                 skipped = skipped if skipped.ts else None
             due = self._due(agenda, times[stop])
             moments = [self._moment(number, index, times[stop]) for number, index in due]
+            halt = state.halt
             yield Turn(times[stop], moments, self._prices(stop), skipped, self.first_speaker)
+            began = state.halt != halt  # and cancelled what some were holding for
             for number, index in due:
-                self._plan(agenda, number, index, state, skip=skip)
+                self._plan(agenda, number, index, state, skip=skip and not began)
             row = stop + 1
 
     def _due(self, agenda: list[tuple[int, int, int]], ts: int) -> list[tuple[int, int]]:
@@ -335,27 +344,6 @@ def _sums(terms: list[list[int]], length: int, constant: int) -> Sequence[int]:
     if len(terms) == 1 and not constant:
         return terms[0]
     return [sum(parts, constant) for parts in zip(*terms, strict=True)]
-
-
-def halting(stretch: Stretch, state: TradingState, limits: Limits) -> Iterator[int]:
-    """Give the places in a stretch at which a limit on losses halts."""
-    gained = stretch.cash - stretch.contributed
-    session, peak, last = state.session_profit, state.peak_profit, state.last_mark
-    before = (session, peak, last.profit if last else peak)
-    low = min(*before, min(stretch.values) + gained)
-    high = max(*before, max(stretch.values) + gained)
-    tightest = min(limits.daily_loss_halt_bps, limits.drawdown_halt_bps)
-    base = stretch.contributed + low
-    if base > 0 and (high - low) * BPS <= tightest * base:
-        return
-    for place, mark in enumerate(stretch.marks()):
-        if last is not None and session_day(last.ts) < session_day(mark.ts):
-            session = last.profit
-        peak, last = max(peak, mark.profit), mark
-        daily = loss_bps(mark.profit, session, mark.contributed) or 0
-        drawdown = loss_bps(mark.profit, peak, mark.contributed) or 0
-        if daily > limits.daily_loss_halt_bps or drawdown > limits.drawdown_halt_bps:
-            yield place
 
 
 def _stances(signals: Signals | None, policy: Policy | None) -> bytes:

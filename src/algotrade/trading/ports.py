@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from algotrade.domain.risk import HALTED
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -51,6 +53,6 @@ class Journal(Protocol):
         """Record valuations of the account."""
         ...
 
-    def halt(self, account: str, ts: int, cause: str) -> None:
-        """Record that trading stops until a person resets it."""
+    def halt(self, account: str, ts: int, cause: str, level: str = HALTED) -> None:
+        """Record that trading stops, or may only reduce, until a person resets it."""
         ...

@@ -15,37 +15,61 @@ from algotrade.domain.risk import (
     LETTER_EXEMPT,
     LETTER_FAIL,
     LETTER_NA,
+    LETTER_OVERRIDDEN,
     LETTER_PASS,
-    RULE_IDS,
-    RULES,
     Conditions,
     Limits,
     RiskVerdict,
 )
+from algotrade.domain.rules import (
+    FIRST,
+    FIRST_IDS,
+    HALT,
+    NEVER_OVERRIDDEN,
+    RULE,
+    UNKNOWN_TOO,
+)
+from algotrade.trading.losses import halting_loss, losses_of, reducing_loss
+from algotrade.trading.risk_rows import MEASURES, Asked, asked_rules, bound_of, is_exempt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeAlias
 
+    from algotrade.trading.losses import Losses
     from algotrade.trading.state import TradingState
 
-    Losses: TypeAlias = tuple[int | None, int | None]
+    Looked: TypeAlias = tuple[tuple[str, ...], tuple[int | None, ...], tuple[int, ...], str]
 
-_SHORT = RULE_IDS.index("R13")
-_ALL_PASS = LETTER_PASS * len(RULES)
+_SHORT = FIRST_IDS.index("R13")
+_ALL_PASS = LETTER_PASS * len(FIRST)
+_RATES = ("R04", "R15", "R15d", "R15s")  # whose refusals tell of a runaway
 
 
 def check_order(
-    order: Order | None, state: TradingState, limits: Limits, conditions: Conditions
+    order: Order | None,
+    state: TradingState,
+    limits: Limits,
+    conditions: Conditions,
+    overrides: tuple[str, ...] = (),
 ) -> RiskVerdict:
-    """Check one order, or with None the account as it stands; every breach is listed."""
-    losses = _losses(state)
-    halt = _halting(losses, limits)
-    values, bounds, letters = _looked_at(order, state, limits, conditions, losses)
+    """Check one order, or with None the account as it stands; every breach is listed.
+
+    overrides: ids of rules that a person lets this order pass; those of NEVER_OVERRIDDEN stay.
+    """
+    losses = losses_of(state)
+    ids, values, bounds, letters = _looked_at(order, state, limits, conditions, losses, overrides)
+    halt, reduce = halting_loss(losses, limits), None
+    if limits.complete:
+        if halt is None and state.halt is None:  # what has halted is told once
+            halt = _halting_row(ids, values, bounds, letters, limits, conditions)
+        reduce = None if halt else _reducing_cause(state, losses, limits, conditions)
     largest = None
     if order is not None and (halt is not None or LETTER_FAIL in letters):
         # a halting account places nothing
-        largest = 0 if halt is not None else _largest(order, state, limits, conditions, losses)
-    return RiskVerdict(RULE_IDS, values, bounds, letters, largest, halt)
+        asked = order, state, limits, conditions, losses, overrides
+        largest = 0 if halt is not None else _largest(*asked)
+    return RiskVerdict(ids, values, bounds, letters, largest, halt, reduce)
 
 
 def _looked_at(
@@ -54,15 +78,16 @@ def _looked_at(
     limits: Limits,
     conditions: Conditions,
     losses: Losses,
-) -> tuple[tuple[int | None, ...], tuple[int, ...], str]:
-    """Give value, bound and letter of each of RULES."""
+    overrides: tuple[str, ...],
+) -> Looked:
+    """Give id, value, bound and letter of every check that is made."""
     worst = _worst_price(conditions, limits)
     equity = state.equity
     values: tuple[int | None, ...] = (
         len(conditions.halts) + bool(state.halt),
         *_order_values(order, state, conditions, worst),
         *_exposure_values(order, state, limits, worst, equity),
-        *losses,
+        *losses[:2],
         conditions.stale_sessions,
     )
     bounds = (
@@ -85,41 +110,59 @@ def _looked_at(
         letters = _letters(values, bounds, order is not None and is_reducing(order, state))
     if limits.allow_short:  # R10 and R12 bound what is sold short
         letters = f"{letters[:_SHORT]}{LETTER_NA}{letters[_SHORT + 1 :]}"
-    return values, bounds, letters
+    looked: Looked = FIRST_IDS, values, bounds, letters
+    if limits.complete:
+        reducing = order is not None and is_reducing(order, state)
+        asked = Asked(order, state, limits, conditions, worst, equity, losses[2], reducing)
+        looked = _with_later(looked, asked)
+    return _overridden(looked, overrides) if overrides else looked
+
+
+def _with_later(looked: Looked, asked: Asked) -> Looked:
+    """Add the later rows of the table."""
+    rules = asked_rules(asked.conditions, has_order=asked.order is not None)
+    values = tuple([MEASURES[rule.id](asked) for rule in rules])
+    bounds = tuple([bound_of(rule, asked) for rule in rules])
+    letters = "".join(
+        [
+            LETTER_PASS
+            if value is not None and value <= bound
+            else LETTER_EXEMPT
+            if is_exempt(rule, value, asked)
+            else LETTER_FAIL
+            for rule, value, bound in zip(rules, values, bounds, strict=True)
+        ]
+    )
+    ids = (*looked[0], *(rule.id for rule in rules))
+    return ids, (*looked[1], *values), (*looked[2], *bounds), looked[3] + letters
+
+
+def _overridden(looked: Looked, overrides: tuple[str, ...]) -> Looked:
+    ids, values, bounds, letters = looked
+    free = frozenset(overrides) - NEVER_OVERRIDDEN
+    changed = "".join(
+        LETTER_OVERRIDDEN if letter == LETTER_FAIL and rule_id in free else letter
+        for rule_id, letter in zip(ids, letters, strict=True)
+    )
+    return ids, values, bounds, changed
 
 
 def _letters(values: tuple[int | None, ...], bounds: tuple[int, ...], reducing: bool) -> str:  # noqa: FBT001
-    """Give the letter of each of RULES."""
+    """Give the letter of each of the first rules."""
     return "".join(
         LETTER_PASS
         if value is not None and value <= bound
         else LETTER_EXEMPT
-        if reducing and rule.exempt and value is not None
+        if reducing and rule.exempt and (value is not None or rule.reducing == UNKNOWN_TOO)
         else LETTER_FAIL
-        for rule, value, bound in zip(RULES, values, bounds, strict=True)
+        for rule, value, bound in zip(FIRST, values, bounds, strict=True)
     )
-
-
-def halting_loss(state: TradingState, limits: Limits) -> str | None:
-    """Give the loss for which trading must stop for good, or None."""
-    return _halting(_losses(state), limits)
 
 
 def is_reducing(order: Order, state: TradingState) -> bool:
     """Tell whether the order only brings the position nearer to zero."""
     projected = state.projected(order.symbol)
     return projected * order.signed < 0 and abs(order.signed) <= abs(projected)
-
-
-def loss_bps(profit: int | None, reference: int, contributed: int) -> int | None:
-    """Give how far profit lies under a reference, in bps of the equity then; rounded up.
-
-    None where it cannot be computed: a price is missing or the equity then was not positive.
-    """
-    base = contributed + reference
-    if profit is None or base <= 0:
-        return None
-    return max(0, -(-(reference - profit) * BPS // base))
 
 
 def _worst_price(conditions: Conditions, limits: Limits) -> int | None:
@@ -189,22 +232,37 @@ def _exposure_values(
     )
 
 
-def _losses(state: TradingState) -> Losses:
-    """Give the loss of the running session and from the highest mark, in bps."""
-    profit, contributed = state.profit, state.portfolio.contributed
-    return (
-        loss_bps(profit, state.session_profit, contributed),
-        loss_bps(profit, state.peak_profit, contributed),
-    )
-
-
-def _halting(losses: Losses, limits: Limits) -> str | None:
-    daily, drawdown = losses
-    if daily is not None and daily > limits.daily_loss_halt_bps:
-        return f"R18 daily loss {daily} bps over {limits.daily_loss_halt_bps}"
-    if drawdown is not None and drawdown > limits.drawdown_halt_bps:
-        return f"R19 drawdown {drawdown} bps over {limits.drawdown_halt_bps}"
+def _halting_row(
+    ids: tuple[str, ...],
+    values: tuple[int | None, ...],
+    bounds: tuple[int, ...],
+    letters: str,
+    limits: Limits,
+    conditions: Conditions,
+) -> str | None:
+    """Give the row besides the losses for which trading must stop, or None."""
+    storm = False
+    for rule_id, value, bound, letter in zip(ids, values, bounds, letters, strict=True):
+        if letter != LETTER_FAIL:
+            continue
+        storm = storm or rule_id in _RATES
+        rule = RULE[rule_id]
+        if rule.kind == HALT and value is not None:
+            return f"{rule_id} {rule.name} {value} over {bound}"
+    before = conditions.rates.breaches if conditions.rates is not None else 0
+    if storm and before + 1 >= limits.rate_breaches_halt:
+        return f"R15 order rate: {before + 1} orders refused by R04 or R15 in one day"
     return None
+
+
+def _reducing_cause(
+    state: TradingState, losses: Losses, limits: Limits, conditions: Conditions
+) -> str | None:
+    """Give why only reducing orders may pass from now on, where that is new."""
+    unknown = conditions.around.unknown if conditions.around is not None else None
+    if unknown and state.reducing is None and state.halt is None:
+        return f"R02 unknown orders {len(unknown)} over 0"
+    return reducing_loss(state, losses, limits)
 
 
 def _gross_without(state: TradingState, symbol: str) -> int | None:
@@ -220,18 +278,45 @@ def _cash_after(order: Order | None, state: TradingState, worst: int | None) -> 
 
 
 def _largest(
-    order: Order, state: TradingState, limits: Limits, conditions: Conditions, losses: Losses
+    order: Order,
+    state: TradingState,
+    limits: Limits,
+    conditions: Conditions,
+    losses: Losses,
+    overrides: tuple[str, ...],
 ) -> int:
     """Give the largest quantity of this order that would pass, nano-shares; 0 where none does."""
+
+    def passes(quantity: int) -> bool:
+        other = order._replace(quantity=quantity)
+        looked = _looked_at(other, state, limits, conditions, losses, overrides)
+        return LETTER_FAIL not in looked[3]
+
     projected = state.projected(order.symbol)
     reduces = abs(projected) if projected * order.signed < 0 else 0
     may_add = order.side == BUY or limits.allow_short
     adds = _room(order, state, limits, conditions) if may_add else 0
     for quantity in sorted({reduces, adds} - {0}, reverse=True):
-        other = order._replace(quantity=quantity)
-        if LETTER_FAIL not in _looked_at(other, state, limits, conditions, losses)[2]:
+        if passes(quantity):
             return quantity
-    return 0
+    return _halved(max(reduces, adds), passes) if limits.complete else 0
+
+
+def _halved(most: int, passes: Callable[[int], bool]) -> int:
+    """Find by halving the largest quantity that passes, where what lies under one that does, does.
+
+    So it is with waiting orders and volume; a hedge may let more pass of the loss of a book.
+    """
+    if most == 0 or not passes(1):
+        return 0
+    least = 1
+    while most - least > 1:
+        middle = (least + most) // 2
+        if passes(middle):
+            least = middle
+        else:
+            most = middle
+    return least
 
 
 def _room(order: Order, state: TradingState, limits: Limits, conditions: Conditions) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from algotrade.domain.decisions import ORDER
 from algotrade.domain.orders import OrderEvent
+from algotrade.domain.risk import HALTED
 from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class RunJournal:
         self.entries: list[Entry] = []
         self.stretches: list[Stretch] = []
         self.halts: list[tuple[int, str]] = []
+        self.reductions: list[tuple[int, str]] = []
         self.events: list[OrderEvent] = []
         self.ended: list[RunDecision] = []
         self._running: dict[str, RunDecision] = {}
@@ -104,7 +106,7 @@ class RunJournal:
         """Give every valuation."""
         return list(chain.from_iterable(stretch.marks() for stretch in self.stretches))
 
-    def halt(self, account: str, ts: int, cause: str) -> None:
-        """Record a halt."""
+    def halt(self, account: str, ts: int, cause: str, level: str = HALTED) -> None:
+        """Record a halt, or that orders may only reduce."""
         del account
-        self.halts.append((ts, cause))
+        (self.halts if level == HALTED else self.reductions).append((ts, cause))

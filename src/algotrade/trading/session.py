@@ -9,9 +9,10 @@ from algotrade.domain.actions import Split
 from algotrade.domain.ledger import DELISTING, DIVIDEND, SPLIT, Entry, Mark, fill_entry
 from algotrade.domain.money import divide_half_even, notional
 from algotrade.domain.orders import CANCELLED, FILLED, PARTIAL, TRIGGERED, Fill
+from algotrade.domain.risk import HALTED, REDUCING
 from algotrade.record import NamedTuple
 from algotrade.trading.decision import decide as decide_moment
-from algotrade.trading.risk import halting_loss
+from algotrade.trading.losses import rising
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from algotrade.domain.ledger import Stretch
     from algotrade.domain.orders import OpenOrder, Order, OrderEvent
     from algotrade.domain.risk import Conditions, Limits
-    from algotrade.trading.decision import Moment
+    from algotrade.trading.decision import Look, Moment
     from algotrade.trading.ports import Broker, Journal
     from algotrade.trading.state import TradingState
 
@@ -49,11 +50,15 @@ class SessionResult(NamedTuple):
 
 
 class Decider(NamedTuple):
-    """What it takes to decide; a session without one only settles fills and actions."""
+    """What it takes to decide; a session without one only settles fills and actions.
+
+    look: gives what the bars say, asked only where an order is checked against complete limits.
+    """
 
     policy: Policy
     limits: Limits
     conditions: Callable[[Moment], Conditions]
+    look: Look | None = None
 
 
 def turns_of(moments: Iterable[Moment]) -> Iterator[Turn]:
@@ -101,7 +106,7 @@ def _decided(
     limits: Limits,
 ) -> Sequence[Moment]:
     """Give the moments to decide; a halt is seen at the first, even where a feed skipped it."""
-    if first is None or state.halt is not None or halting_loss(state, limits) is None:
+    if first is None or state.halt is not None or rising(state, limits) is None:
         return moments
     speaker = first(ts)
     if speaker is None or any(one.symbol == speaker.symbol for one in moments):
@@ -113,15 +118,48 @@ def _decide(
     moment: Moment, state: TradingState, broker: Broker, journal: Journal, decider: Decider
 ) -> None:
     conditions = decider.conditions(moment)
-    decision = decide_moment(moment, state, decider.policy, decider.limits, conditions)
+    policy, limits, look = decider.policy, decider.limits, decider.look
+    decision = decide_moment(moment, state, policy, limits, conditions, look)
     journal.record(decision, moment.decided_before)
-    if decision.verdict.halt is not None and state.halt is None:
-        state.halt = decision.verdict.halt
-        journal.halt(state.account, conditions.now, state.halt)
+    halt, reduce = decision.verdict.halt, decision.verdict.reduce
+    if (halt is not None or reduce is not None) and state.halt is None:
+        _move_right(conditions.now, halt, reduce, state, journal)
+        if limits.complete:
+            for symbol in list(state.orders):
+                _void_entries(symbol, conditions.now, state, broker, journal)
     order = decision.placed
     if order is not None:
         broker.submit(order)
         state.place(order)
+
+
+def _move_right(
+    ts: int, halt: str | None, reduce: str | None, state: TradingState, journal: Journal
+) -> None:
+    """Go from ACTIVE to REDUCING, or from either to HALTED; only a person goes back."""
+    if halt is not None:
+        state.halt = halt
+        journal.halt(state.account, ts, halt)
+    elif reduce is not None and state.reducing is None:
+        state.reducing = reduce
+        journal.halt(state.account, ts, reduce, REDUCING)
+
+
+def _void_entries(
+    symbol: str, ts: int, state: TradingState, broker: Broker, journal: Journal
+) -> None:
+    """Cancel the symbol's waiting orders that do not only reduce what is held."""
+    held = state.portfolio.held(symbol)
+    for waiting in state.orders.get(symbol, ()):
+        if waiting.signed_left * held < 0 and waiting.left <= abs(held):
+            continue
+        broker.cancel(waiting.order)
+        journal.order_event(waiting.order, ts, CANCELLED, f"trading is {_word(state)}")
+        state.update(waiting, ended=True)
+
+
+def _word(state: TradingState) -> str:
+    return "halted" if state.halt is not None else "reducing"
 
 
 def _settle(
@@ -132,6 +170,8 @@ def _settle(
         _book_actions(moment, state, broker, journal)
     if moment.delisting is not None:
         _book_delisting(moment.delisting, moment, state, broker, journal)
+    if state.halted_since is not None and state.halted_since <= moment.ts_open:
+        _void_entries(moment.symbol, moment.ts_open, state, broker, journal)
     fills = []
     waiting = state.orders.get(moment.symbol)
     for report in broker.on_bar(moment, waiting) if waiting else ():
@@ -285,6 +325,7 @@ class MemoryJournal:
         self.events: list[tuple[str, int, str, str]] = []
         self.marks: list[Mark] = []
         self.halts: list[tuple[int, str]] = []
+        self.reductions: list[tuple[int, str]] = []
 
     def append(self, entry: Entry) -> None:
         """Append one ledger entry."""
@@ -304,7 +345,7 @@ class MemoryJournal:
         del account
         self.marks.extend(stretch.marks())
 
-    def halt(self, account: str, ts: int, cause: str) -> None:
-        """Record a halt."""
+    def halt(self, account: str, ts: int, cause: str, level: str = HALTED) -> None:
+        """Record a halt, or that orders may only reduce."""
         del account
-        self.halts.append((ts, cause))
+        (self.halts if level == HALTED else self.reductions).append((ts, cause))

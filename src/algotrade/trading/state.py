@@ -1,4 +1,4 @@
-"""The state a decision sees: the folded ledger, open orders, prices, profits, halts.
+"""The state a decision sees: the folded ledger, open orders, prices, profits, exits, halts.
 
 Only the loop changes a state; whoever decides reads it. Sums over all positions are kept from one
 question to the next, because a decision asks several of them and prices move once a bar.
@@ -9,13 +9,65 @@ from __future__ import annotations
 from operator import mul
 from typing import TYPE_CHECKING
 
-from algotrade.domain.ledger import Entry, Mark, Portfolio, Stretch, apply, replay
+from algotrade.domain.ledger import FILL, Entry, Mark, Portfolio, Stretch, apply
 from algotrade.domain.money import NANOS, notional
 from algotrade.domain.orders import BUY, OpenOrder, Order
 from algotrade.domain.times import session_day
+from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+_MONDAY = 3  # days from a Monday to 1970-01-01
+
+
+def week_of(session: int) -> int:
+    """Give the number of a session's week; weeks begin on Monday."""
+    return (session + _MONDAY) // 7
+
+
+class Exits:
+    """How positions ended: the newest exit of each symbol, and the losing ones in a row.
+
+    last: instant of the fill that ended the symbol's newest position. losses: exits with a loss in
+    a row at the end of session `session`, judged by the fill that ended the position.
+    """
+
+    __slots__ = ("last", "losses", "session")
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self.last: dict[str, int] = {}
+        self.losses, self.session = 0, 0
+
+    def note(self, before: Portfolio, after: Portfolio, entry: Entry) -> None:
+        """Take one more entry of the ledger."""
+        if entry.kind != FILL:
+            return
+        held = before.held(entry.symbol)
+        if held == 0 or after.held(entry.symbol) * held > 0:
+            return
+        session = session_day(entry.ts)
+        if session != self.session:
+            self.losses, self.session = 0, session
+        lost = after.realised - before.realised - entry.fee < 0
+        self.losses = self.losses + 1 if lost else 0
+        self.last[entry.symbol] = entry.ts
+
+    def losing(self, session: int) -> int:
+        """Give how many exits of a session lost in a row at its end."""
+        return self.losses if session == self.session else 0
+
+
+class Halted(NamedTuple):
+    """What the ledger says of trading: cause of a full stop, or of reducing only, and since when.
+
+    halted_since: microseconds UTC; entry orders that wait longer than that are void.
+    """
+
+    halt: str | None = None
+    reducing: str | None = None
+    halted_since: int | None = None
 
 
 class TradingState:
@@ -23,13 +75,17 @@ class TradingState:
 
     orders: open orders by symbol, oldest first.
     prices: newest price of each symbol in today's share basis, micro-dollars.
-    last_mark: the newest valuation; session_profit: profit when the running session began.
-    peak_profit: highest profit at any mark, never below 0. halt: why trading is halted, if it is.
+    last_mark: the newest valuation; session_profit, week_profit: profit when the running session
+    and its week began. peak_profit: highest profit at any mark, never below 0. exits: how positions
+    ended. halt: why trading is halted, if it is; reducing: why only reducing orders may pass.
+    halted_since: when either was stored, None where it came about in this run.
     """
 
     __slots__ = (
         *("account", "portfolio", "orders", "prices", "last_mark", "session_profit"),
-        *("peak_profit", "halt", "_whole", "_part", "_equity", "_gross", "_largest", "_committed"),
+        *("week_profit", "peak_profit", "exits", "halt", "reducing", "halted_since"),
+        *("_whole", "_part", "_equity", "_gross", "_largest", "_committed", "_unexecuted"),
+        "_stakes",
     )
 
     def __init__(
@@ -41,8 +97,12 @@ class TradingState:
         prices: Mapping[str, int] | None = None,
         last_mark: Mark | None = None,
         session_profit: int = 0,
+        week_profit: int = 0,
         peak_profit: int = 0,
+        exits: Exits | None = None,
         halt: str | None = None,
+        reducing: str | None = None,
+        halted_since: int | None = None,
     ) -> None:
         """Start from a portfolio and what was known of it."""
         self.account = account
@@ -51,14 +111,20 @@ class TradingState:
         self.prices = dict(prices or {})
         self.last_mark = last_mark
         self.session_profit = session_profit
+        self.week_profit = week_profit
         self.peak_profit = peak_profit
+        self.exits = exits or Exits()
         self.halt = halt
+        self.reducing = reducing
+        self.halted_since = halted_since
         self._whole: dict[str, int] = {}  # whole shares by symbol
         self._part: dict[str, int] = {}  # nano-shares of positions that are not whole
         self._equity: int | None = None
         self._gross: int | None = None
         self._largest: int | None = None
         self._committed: int | None = None
+        self._unexecuted: int | None = None
+        self._stakes: dict[str, int] | None = None
         for waiting in open_orders:
             symbol = waiting.order.symbol
             self.orders[symbol] = (*self.orders.get(symbol, ()), waiting)
@@ -117,11 +183,17 @@ class TradingState:
 
     def projected(self, symbol: str) -> int:
         """Give the signed position once every open order is filled."""
-        position = self.portfolio.positions.get(symbol)
-        quantity = position.quantity if position else 0
+        quantity = self.portfolio.held(symbol)
         for waiting in self.orders.get(symbol, ()):
             quantity += waiting.signed_left
         return quantity
+
+    @property
+    def stakes(self) -> Mapping[str, int]:
+        """Give the signed position of each symbol that is staked, once open orders are filled."""
+        if self._stakes is None:
+            self._stakes = {symbol: self.projected(symbol) for symbol in self.staked}
+        return self._stakes
 
     @property
     def gross(self) -> int | None:
@@ -153,21 +225,36 @@ class TradingState:
             self._committed = total
         return self._committed
 
+    def unexecuted(self) -> int | None:
+        """Value what waits, bought and sold, at the newest prices; None without a price."""
+        if self._unexecuted is None:
+            total = 0
+            for waiting in self.open_orders:
+                value = _weight(waiting.left, self.prices.get(waiting.order.symbol))
+                if value is None:
+                    return None
+                total += value
+            self._unexecuted = total
+        return self._unexecuted
+
     # ---- what the loop changes
 
     def book(self, entry: Entry) -> None:
         """Apply one ledger entry."""
-        self.portfolio = apply(self.portfolio, entry)
+        before, self.portfolio = self.portfolio, apply(self.portfolio, entry)
         if entry.symbol:
+            self.exits.note(before, self.portfolio, entry)
             self._hold(entry.symbol, self.portfolio.held(entry.symbol))
-        self._equity = self._gross = self._largest = self._committed = None
+        self._equity = self._stakes = None
+        self._gross = self._largest = self._committed = self._unexecuted = None
 
     def reprice(self, prices: Mapping[str, int]) -> None:
         """Take newer prices; sums stay where no price of a stake has changed."""
         known = self.prices
         for symbol, price in prices.items():
             if known.get(symbol) != price and self._has_stake(symbol):
-                self._equity = self._gross = self._largest = self._committed = None
+                self._equity = self._gross = self._largest = None
+                self._committed = self._unexecuted = None
                 break
         known.update(prices)
 
@@ -179,6 +266,10 @@ class TradingState:
         self.orders[symbol] = (*self.orders.get(symbol, ()), waiting)
         needed = self._needed(waiting)
         self._committed = None if committed is None or needed is None else committed + needed
+        value, total = _weight(order.quantity, price), self._unexecuted
+        self._unexecuted = None if total is None or value is None else total + value
+        if self._stakes is not None:
+            self._stakes[symbol] = quantity + order.signed
         before, after = _weight(quantity, price), _weight(quantity + order.signed, price)
         self._gross = self._largest = None
         if gross is None or largest is None or before is None or after is None:
@@ -196,20 +287,34 @@ class TradingState:
             self.orders[symbol] = group
         else:
             del self.orders[symbol]
-        self._gross = self._largest = self._committed = None
+        self._gross = self._largest = self._committed = self._unexecuted = None
+        self._stakes = None
 
     def mark(self, stretch: Stretch) -> None:
-        """Take valuations; the newest of an earlier session opens the last one's."""
+        """Take valuations; the newest of an earlier session, or week, opens the last one's."""
         ts, cash, values, contributed = stretch
         session, place = session_day(ts[-1]), len(ts) - 2
         while place >= 0 and session_day(ts[place]) == session:
             place -= 1
+        last = self.last_mark
         if place >= 0:
             self.session_profit = cash + values[place] - contributed
-        elif self.last_mark is not None and session_day(self.last_mark.ts) < session:
-            self.session_profit = self.last_mark.profit
+        elif last is not None and session_day(last.ts) < session:
+            self.session_profit = last.profit
+        if last is None or week_of(session_day(last.ts)) < week_of(session):
+            self._open_week(stretch, place, week_of(session))
         self.peak_profit = max(self.peak_profit, cash + max(values) - contributed)
         self.last_mark = Mark(ts[-1], cash, values[-1], contributed)
+
+    def _open_week(self, stretch: Stretch, place: int, week: int) -> None:
+        """Take the newest valuation of an earlier week, from the stretch or from before it."""
+        ts, cash, values, contributed = stretch
+        while place >= 0 and week_of(session_day(ts[place])) == week:
+            place -= 1
+        if place >= 0:
+            self.week_profit = cash + values[place] - contributed
+        elif self.last_mark is not None:
+            self.week_profit = self.last_mark.profit
 
     def _has_stake(self, symbol: str) -> bool:
         return symbol in self._whole or symbol in self._part or symbol in self.orders
@@ -259,19 +364,37 @@ def opening_state(
     prices: Mapping[str, int],
     now: int,
     halt: str | None,
+    reducing: str | None = None,
+    halted_since: int | None = None,
 ) -> TradingState:
     """Build the state to start or resume from; the only way to do it.
 
     now: the instant to decide at; the newest mark of an earlier session opens its session.
     """
-    before = [mark for mark in marks if session_day(mark.ts) < session_day(now)]
+    session = session_day(now)
+    before = [mark for mark in marks if session_day(mark.ts) < session]
+    weeks = [mark for mark in before if week_of(session_day(mark.ts)) < week_of(session)]
+    portfolio, exits = folded(entries)
     return TradingState(
         account=account,
-        portfolio=replay(entries),
+        portfolio=portfolio,
         open_orders=open_orders,
         prices=prices,
         last_mark=marks[-1] if marks else None,
         session_profit=before[-1].profit if before else 0,
+        week_profit=weeks[-1].profit if weeks else 0,
         peak_profit=max([0, *(mark.profit for mark in marks)]),
+        exits=exits,
         halt=halt,
+        reducing=reducing,
+        halted_since=halted_since,
     )
+
+
+def folded(entries: Iterable[Entry]) -> tuple[Portfolio, Exits]:
+    """Fold entries into a portfolio, and into how its positions ended."""
+    portfolio, exits = Portfolio(), Exits()
+    for entry in entries:
+        before, portfolio = portfolio, apply(portfolio, entry)
+        exits.note(before, portfolio, entry)
+    return portfolio, exits

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from algotrade import __version__
@@ -24,6 +23,7 @@ from algotrade.trading.runs import RunJournal
 from algotrade.trading.session import Decider, run_session
 from algotrade.trading.state import TradingState
 from algotrade.workflows.backtest_report import make_report
+from algotrade.workflows.conditions import outlook_of
 from algotrade.workflows.context import DAILY, Workspace
 from algotrade.workflows.models import no_bars
 from algotrade.workflows.settle import load_history
@@ -101,16 +101,22 @@ def backtest(
     sweep: str | None = None,
 ) -> Kept:
     """Run one plan over stored bars and keep the run; the same run again is found, not repeated."""
+    histories = load_histories(ws, plan)
+    heard = hear(ws, plan, histories, progress)
+    policy = policy_of(BACKTEST, plan.request, named(heard.strategy))
+    outcome = run(plan, policy, spoken(histories, heard, plan), known=histories)
+    return Kept(keep(ws, plan, policy, heard, outcome, sweep), outcome.marks)
+
+
+def load_histories(ws: Workspace, plan: Plan) -> list[History]:
+    """Load the bars of a plan up to its end; raises DataError where a symbol has none."""
     histories = [
         load_history(ws, symbol, until=plan.until_ts) for symbol in sorted(plan.request.symbols)
     ]
     for history in histories:
         if not len(history.bars):
             raise _nothing_of(ws, history.bars.symbol, plan)
-    heard = hear(ws, plan, histories, progress)
-    policy = policy_of(BACKTEST, plan.request, _named(heard.strategy))
-    outcome = run(plan, policy, _spoken(histories, heard, plan))
-    return Kept(_keep(ws, plan, policy, heard, outcome, sweep), outcome.marks)
+    return histories
 
 
 def _nothing_of(ws: Workspace, symbol: str, plan: Plan) -> AlgotradeError:
@@ -120,39 +126,18 @@ def _nothing_of(ws: Workspace, symbol: str, plan: Plan) -> AlgotradeError:
     return DataError(f"no {ws.source} bars of {symbol} by {day}", hint="another --to")
 
 
-def sweep_plans(plan: Plan) -> list[Plan]:
-    """Give one plan for each point of a grid: parameters with several values, parted by commas."""
-    names = [name for name, _ in plan.request.params]
-    choices = [value.split(",") for _, value in plan.request.params]
-    return [
-        plan._replace(request=plan.request._replace(params=tuple(zip(names, point, strict=True))))
-        for point in product(*choices)
-    ]
+def run(
+    plan: Plan,
+    policy: Policy,
+    histories: Sequence[History],
+    *,
+    skip: bool = True,
+    known: Sequence[History] | None = None,
+) -> Outcome:
+    """Walk the histories by the loop, in memory.
 
-
-def sweep(
-    ws: Workspace, plans: Sequence[Plan], *, progress: Callable[[int, int], None]
-) -> list[run_store.RunRecord]:
-    """Run every plan of a grid; each is a trial, and the others bear the id of the first.
-
-    A point that no rule can be made of spoils the grid before anything runs; points that are the
-    same plan, 10 and 010, are one.
+    known: the same with the bars before the span, which checks of risk look back on.
     """
-    for plan in plans:
-        if plan.request.rule is not None:
-            rule_speaker(plan.request.rule, plan.request.params)
-    made: dict[str, run_store.RunRecord] = {}
-    first: str | None = None
-    for number, plan in enumerate(plans, 1):
-        record = backtest(ws, plan, sweep=first).record
-        first = first or record.run_id
-        made.setdefault(record.run_id, record)
-        progress(number, len(plans))
-    return list(made.values())
-
-
-def run(plan: Plan, policy: Policy, histories: Sequence[History], *, skip: bool = True) -> Outcome:
-    """Walk the histories by the loop, in memory."""
     market = Market(histories, policy)
     if not market.times:
         raise DataError("no bar of any symbol lies in the span", hint="another --from or --to")
@@ -170,6 +155,7 @@ def run(plan: Plan, policy: Policy, histories: Sequence[History], *, skip: bool 
             policy=policy,
             limits=plan.limits,
             conditions=lambda moment: Conditions(moment.ts, moment.close),
+            look=outlook_of(known or histories).facts if plan.limits.complete else None,
         ),
     )
     return Outcome(state, journal, journal.marks, market, histories, plan.costs)
@@ -184,15 +170,21 @@ def hear(
     """Ask who is to be asked about every bar."""
     request = plan.request
     if request.rule is not None:
-        check_reads(request.sizing, request.exit_below, has_probability=False)
-        speaker = rule_speaker(request.rule, request.params)
-        said = {one.bars.symbol: _by_rule(speaker, one) for one in histories}
-        return Heard(speaker.strategy, _sized(said, histories, plan))
+        return hear_rule(plan, request.rule, histories)
     if request.params:
         raise InputError("-p sets parameters of a --strategy", hint="--strategy sma-state -p ...")
     if plan.walk_forward:
         return _heard_walking(ws, plan, histories, progress)
     return _heard_model(ws, plan, histories)
+
+
+def hear_rule(plan: Plan, rule: str, histories: Sequence[History]) -> Heard:
+    """Ask a rule about every bar; no store is needed."""
+    request = plan.request
+    check_reads(request.sizing, request.exit_below, has_probability=False)
+    speaker = rule_speaker(rule, request.params)
+    said = {one.bars.symbol: _by_rule(speaker, one) for one in histories}
+    return Heard(speaker.strategy, _sized(said, histories, plan))
 
 
 def _by_rule(speaker: Speaker, history: History) -> Signals:
@@ -203,9 +195,10 @@ def _by_rule(speaker: Speaker, history: History) -> Signals:
 
 def _heard_model(ws: Workspace, plan: Plan, histories: Sequence[History]) -> Heard:
     from algotrade.learning.forecast import check_unseen, forecast
-    from algotrade.workflows.models import load_model
+    from algotrade.workflows.models import load_model, tell_model
 
     model = load_model(ws, plan.request.model_id)
+    tell_model(ws, model)
     first = min(one.bars.ts_close[0] for one in histories)
     check_unseen(model.card, first if plan.from_ts is None else plan.from_ts)
     said = {one.bars.symbol: forecast(model.card, model.scorer, one.bars) for one in histories}
@@ -218,30 +211,32 @@ def _heard_walking(
     histories: Sequence[History],
     progress: Callable[[int, int], None] | None,
 ) -> Heard:
-    from algotrade.learning.features import feature_spec
-    from algotrade.learning.labels import LabelSpec
-    from algotrade.learning.training import Plan as TrainingPlan
     from algotrade.learning.walkforward import walk_forward_forecast
+    from algotrade.workflows.train_plan import training_of
 
-    settings = ws.settings
+    spec, labels, learning, seed = training_of(ws.settings)
     training: dict[str, Any] = {
-        "model": settings.text("train.model"),
-        "horizon": settings.number("train.horizon"),
-        "threshold": settings.threshold,
-        "seed": settings.number("train.seed"),
+        "model": learning.model,
+        "params": learning.params,
+        "features": spec.preset,
+        "window": learning.window,
+        "horizon": labels.horizon,
+        "threshold": learning.threshold,
+        "seed": seed,
         "every": plan.every,
     }
     walked = walk_forward_forecast(
         [one.bars for one in histories],
-        feature_spec("default"),
-        LabelSpec(horizon=training["horizon"]),
-        TrainingPlan(model=training["model"], threshold=training["threshold"]),
-        seed=training["seed"],
+        spec,
+        labels,
+        learning,
+        seed=seed,
         from_ts=plan.from_ts or min(one.bars.ts_close[0] for one in histories),
         every=plan.every,
+        window=learning.window,
         progress=progress,
     )
-    name = f"walk-forward {training['model']} horizon {training['horizon']} every {plan.every}"
+    name = f"walk-forward {learning.model} horizon {labels.horizon} every {plan.every}"
     return Heard(name, _sized(walked.signals, histories, plan), walked.refits, training)
 
 
@@ -266,7 +261,7 @@ def _sized(
     return found
 
 
-def _spoken(histories: Sequence[History], heard: Heard, plan: Plan) -> list[History]:
+def spoken(histories: Sequence[History], heard: Heard, plan: Plan) -> list[History]:
     """Cut the histories to the span, with what is said of each bar; earlier bars only warmed up."""
     return [
         _cut(one._replace(signals=heard.signals[one.bars.symbol]), plan.from_ts)
@@ -295,6 +290,7 @@ def _cut(history: History, from_ts: int | None) -> History:
             threshold=said.threshold,
             weights=said.weights[first:] if said.weights is not None else None,
             volatilities=said.volatilities[first:] if said.volatilities is not None else None,
+            abstains=said.abstains[first:] if said.abstains is not None else None,
         ),
         splits=[one for one in history.splits if to_day(one.ex_date) >= day],
         dividends=[one for one in history.dividends if to_day(one.ex_date) >= day],
@@ -306,13 +302,14 @@ def _is_last(sources: Sequence[tuple[int, str]], number: int) -> bool:
     return all(start for start, _ in sources[number + 1 :])
 
 
-def _named(strategy: str) -> Speaker:
+def named(strategy: str) -> Speaker:
+    """Give a speaker that has spoken already, by its name."""
     from algotrade.workflows.speakers import Speaker
 
     return Speaker(strategy)
 
 
-def _keep(
+def keep(
     ws: Workspace,
     plan: Plan,
     policy: Policy,
@@ -320,6 +317,7 @@ def _keep(
     outcome: Outcome,
     sweep: str | None,
 ) -> run_store.RunRecord:
+    """Keep a run; the same run again is found, not kept twice."""
     spec = _spec(plan, policy, heard)
     plan_hash = _hash({name: said for name, said in spec.items() if name != "limits_name"})
     bars_hash = _hash([one.bars.fingerprint() for one in outcome.histories])

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from algotrade.clock import Clock, FixedClock, SystemClock
 from algotrade.domain.ledger import DEPOSIT, Entry
 from algotrade.domain.times import DAY, iso, parse_instant
-from algotrade.errors import DataError, LedgerError, SecretError
+from algotrade.errors import DataError, LedgerError, SecretError, SettingsError
 from algotrade.record import NamedTuple
-from algotrade.store import database, journal, records
+from algotrade.store import database, disk, heads, journal, readonly, records
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,6 +25,7 @@ POLYGON = "polygon"
 CSV = "csv"
 DAILY = "1d"
 ACCOUNTS = {SAMPLE: "sample", POLYGON: "paper", CSV: "csv"}
+SIMULATED = "simulated"  # the broker that is a part of this program
 
 
 class Workspace(NamedTuple):
@@ -45,6 +46,21 @@ class Workspace(NamedTuple):
         """Tell whether time is simulated by the sample clock."""
         return self.source == SAMPLE
 
+    @property
+    def broker(self) -> str:
+        """Give the name of who executes: `simulated`, or a real broker's."""
+        return self.settings.text("broker")
+
+    @property
+    def at_broker(self) -> bool:
+        """Tell whether the account is at a real broker, with paper money or with real money."""
+        return self.broker != SIMULATED
+
+    @property
+    def live(self) -> bool:
+        """Tell whether real money moves."""
+        return self.at_broker and self.settings.text("live") == "on"
+
     def calendar(self, from_ts: int = 0) -> Calendar:
         """Read the cached exchange calendar from the session of an instant on."""
         from algotrade.market.calendar import Calendar
@@ -54,50 +70,107 @@ class Workspace(NamedTuple):
 
 
 def resolve_source(settings: Settings) -> str:
-    """Give the source: `auto` is polygon when a key is set, else the sample."""
+    """Give the source: `auto` is polygon when a key is set, else the sample.
+
+    A real broker trades today's market: on polygon's bars, never on the sample.
+    """
     chosen = settings.text("source")
+    if settings.text("broker") != SIMULATED:
+        if chosen not in ("auto", POLYGON):
+            raise SettingsError(
+                f"broker {settings.text('broker')} cannot trade on source {chosen}",
+                hint="--source polygon, or --broker simulated",
+            )
+        return POLYGON
     if chosen != "auto":
         return chosen
     return POLYGON if settings.key is not None else SAMPLE
 
 
+def account_name(settings: Settings, source: str) -> str:
+    """Give the account's name: of the source where it is simulated, else of the broker."""
+    broker = settings.text("broker")
+    if broker == SIMULATED:
+        return ACCOUNTS[source]
+    return f"{'live' if settings.text('live') == 'on' else 'paper'}:{broker}"
+
+
 @contextlib.contextmanager
 def open_workspace(
-    settings: Settings, say: Callable[[str], None], *, create: bool = False, anew: bool = False
+    settings: Settings,
+    say: Callable[[str], None],
+    *,
+    create: bool = False,
+    anew: bool = False,
+    reading: bool = False,
+    checked: bool = True,
+    wait_s: float | None = None,
 ) -> Iterator[Workspace]:
     """Open the store of the home; SQLite's errors come out as ours.
 
     create: make one where there is none; not where one was lost, unless `anew` says so.
+    reading: nothing will be written, so that a read-only file system will do.
+    checked: the newest seal is checked first; not by those that tell what differs.
+    wait_s: how long to wait for other runs; those that watch or halt do not wait.
     """
     source = resolve_source(settings)
     with database.sqlite_errors(settings.store):
         is_new = create and not settings.store.exists()
         if is_new and not anew:
             _check_nothing_lost(settings)
-        db = (database.create_store if create else database.open_store)(settings.store)
-        with contextlib.closing(db):
+        with contextlib.ExitStack() as open_now:
+            db = open_now.enter_context(
+                contextlib.closing(_open(settings, say, create, reading, wait_s))
+            )
             if is_new:
                 say(f"created {settings.home}")
+                heads.heads_file(settings.store).unlink(missing_ok=True)
+                disk.keep_reserve(settings.store)
+            if checked:
+                open_now.enter_context(heads.watched(db, settings.store, say=say))
             _check_not_fallen_back(settings, db, source)
             yield Workspace(
                 settings=settings,
                 db=db,
                 source=source,
-                account=ACCOUNTS[source],
+                account=account_name(settings, source),
                 clock=_clock(settings, db, source, say),
                 say=say,
             )
 
 
+def _open(
+    settings: Settings,
+    say: Callable[[str], None],
+    create: bool,  # noqa: FBT001
+    reading: bool,  # noqa: FBT001
+    wait_s: float | None,
+) -> sqlite3.Connection:
+    if reading:
+        return readonly.open_to_read(settings.store, say=say)
+    if create:
+        return database.create_store(settings.store)
+    waits = database.BUSY_SECONDS if wait_s is None else wait_s
+    return disk.write_at_any_cost(
+        settings.store, lambda: database.open_store(settings.store, wait_s=waits)
+    )
+
+
 def _check_nothing_lost(settings: Settings) -> None:
     """Refuse to begin anew where an account or a model tells of a store that was here."""
     data = settings.store.parent
-    locks = [path for path in data.glob("*.lock") if path.stem in ACCOUNTS.values()]
+    named = ("paper-", "live-")  # of accounts at a broker
+    locks = [
+        path
+        for path in data.glob("*.lock")
+        if path.stem in ACCOUNTS.values() or path.stem.startswith(named)
+    ]
+    locks += [path for path in (heads.heads_file(settings.store),) if path.exists()]
     models = [path for path in settings.models.glob("*") if path.is_dir()]
     if locks or models:
         raise LedgerError(
             f"the store {settings.store} is gone, but {(locks + models)[0]} tells of one",
-            hint="restore a backup; or algotrade init to begin anew",
+            hint="algotrade restore FILE; or algotrade init to begin anew",
         )
 
 
@@ -116,8 +189,10 @@ def _check_not_fallen_back(settings: Settings, db: sqlite3.Connection, source: s
 @contextlib.contextmanager
 def account_lock(ws: Workspace) -> Iterator[Workspace]:
     """Keep other runs from trading the same account meanwhile; give the workspace as it is now."""
-    path = ws.settings.store.with_name(f"{ws.account}.lock")
+    path = ws.settings.store.with_name(f"{ws.account.replace(':', '-')}.lock")
     with database.lock(path, what=f"account {ws.account}"):
+        database.check_tables(ws.db)
+        disk.keep_reserve(ws.settings.store)
         yield ws._replace(clock=_clock(ws.settings, ws.db, ws.source, lambda _: None))
 
 
@@ -127,7 +202,12 @@ def at(ws: Workspace, ts: int) -> Workspace:
 
 
 def ensure_account(ws: Workspace) -> None:
-    """Open the account with its deposit if it is not there; inside the caller's transaction."""
+    """Open the account with its deposit if it is not there; inside the caller's transaction.
+
+    An account at a real broker is opened with what is there, by the first command that asks.
+    """
+    if ws.at_broker:
+        return
     now = ws.clock.now()
     if records.open_account(ws.db, records.AccountRecord(ws.account, ws.source, now)):
         amount = ws.settings.number("cash_usd")
@@ -141,6 +221,11 @@ def account_record(ws: Workspace) -> records.AccountRecord:
     for record in records.accounts(ws.db):
         if record.account == ws.account:
             return record
+    if ws.at_broker:
+        raise DataError(
+            f"no account {ws.account!r} in {ws.settings.home}",
+            hint="algotrade reconcile opens it with what the broker holds",
+        )
     opens = "import PATH" if ws.source == CSV else "fetch SYMBOL"
     raise DataError(
         f"no account {ws.account!r} in {ws.settings.home} (source {ws.source})",
@@ -170,5 +255,10 @@ def _clock(
         say(f"{why}built-in sample, simulated time {iso(int(stored))}")
         return FixedClock(int(stored))
     if settings.now is not None:
+        if account_name(settings, source).startswith("live:"):
+            raise SettingsError(
+                "ALGOTRADE_NOW is set, and real money does not live in a time of its own",
+                hint="unset ALGOTRADE_NOW",
+            )
         return FixedClock(parse_instant(settings.now, field="ALGOTRADE_NOW"))
     return SystemClock()

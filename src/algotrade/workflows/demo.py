@@ -46,7 +46,7 @@ def run_demo(
     step(f"fetch {' '.join(SYMBOLS)}")
     fetched = fetch(reopen(), FetchRequest(symbols=SYMBOLS))
     step("train")
-    card = train_model(reopen(), ())
+    card = train_model(reopen()).card
     trades: list[TradeResult] = []
     for session in range(SESSIONS):
         symbol = SYMBOLS[session % len(SYMBOLS)]

@@ -108,7 +108,17 @@ def fetch(
         with immediate(ws.db):
             ensure_account(ws)
             fills = settle(ws)
+    _look_at_drift(ws, request, reports)
     return FetchResult(reports=tuple(reports), failures=tuple(failures), fills=fills)
+
+
+def _look_at_drift(ws: Workspace, request: FetchRequest, reports: Sequence[FetchReport]) -> None:
+    """Note how far the input of the model in use has drifted, where bars have come."""
+    came = [one.symbol for one in reports if one.new]
+    if request.timeframe == ONE_DAY and came and records.trainings(ws.db):
+        from algotrade.workflows.models import note_drift
+
+        note_drift(ws, came)
 
 
 def plan_calls(ws: Workspace, request: FetchRequest) -> list[tuple[str, PlannedCall]]:

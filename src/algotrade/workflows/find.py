@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from algotrade.domain.symbols import parse_symbol
 from algotrade.domain.times import DAY, HOUR, to_day
-from algotrade.errors import InputError
+from algotrade.errors import InputError, shown
 from algotrade.store import journal
 from algotrade.store.decisions import decision_of, last_decision, numbered_decision
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from algotrade.store.decisions import StoredDecision
     from algotrade.workflows.context import Workspace
+
+FEWEST = 4  # characters of an order's id that are looked up
 
 
 def find_decision(
@@ -48,7 +50,14 @@ def _find_named(ws: Workspace, what: str, session: date | None) -> StoredDecisio
             raise InputError(f"more than one order begins with {what}", hint="give more of the id")
         if found:
             return decision_of(ws.db, found[0].order.key)
-    symbol = parse_symbol(what).symbol
+    try:
+        symbol = parse_symbol(what).symbol
+    except InputError as error:
+        raise InputError(
+            f"{shown(what)} is neither a ticker nor the id of an order"
+            f" ({FEWEST} to 32 characters of 0-9 and a-f)",
+            hint="algotrade trades lists the orders that were filled",
+        ) from error
     start = -(2**62) if session is None else to_day(session) * DAY + 5 * HOUR
     stop = 2**62 if session is None else start + DAY
     newest = last_decision(ws.db, ws.account, symbol, after=start, until=stop)
@@ -63,4 +72,4 @@ def _find_named(ws: Workspace, what: str, session: date | None) -> StoredDecisio
 
 def is_key(text: str) -> bool:
     """Tell whether a text can be an order's id or its beginning."""
-    return 4 <= len(text) <= 32 and all(c in "0123456789abcdef" for c in text.lower())
+    return FEWEST <= len(text) <= 32 and all(c in "0123456789abcdef" for c in text.lower())

@@ -11,7 +11,7 @@ from algotrade import measures
 from algotrade.domain.costs import CostModel
 from algotrade.domain.decisions import PROBABILITY, Policy, Sizing
 from algotrade.domain.ledger import FILL
-from algotrade.domain.money import BPS, MICROS
+from algotrade.domain.money import BPS, MICROS, notional
 from algotrade.domain.risk import WIDE
 from algotrade.domain.signals import DOWN, NONE, UP, Signals
 from algotrade.domain.times import session_day, to_day
@@ -23,17 +23,17 @@ from algotrade.workflows.speakers import WEIGHT_WINDOW
 from algotrade.workflows.trade import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
     from algotrade.learning.card import Metrics
     from algotrade.learning.dataset import Dataset
-    from algotrade.learning.evaluation import OutOfSample
+    from algotrade.learning.evaluation import OutOfSample, Report
+    from algotrade.learning.training import Walked
     from algotrade.workflows.backtest import Outcome
 
 CASH = 100_000 * MICROS
-FREE = CostModel(commission_per_share=0, commission_minimum=0, slippage_bps=0, volume_cap_bps=1_000)
 SESSIONS_A_YEAR = 252
 
 
@@ -41,11 +41,13 @@ SESSIONS_A_YEAR = 252
 class Walk:
     """Simple returns of each period, and what was held and traded on the way.
 
-    hold: of equal parts of the symbols, dividends included, at the walk's average exposure.
+    gross: before what the same trades cost. hold: of equal parts of the symbols, dividends
+    included, at the walk's average exposure.
     turnover: one way, a year. exposure: mean part of equity that was invested.
     """
 
     net: tuple[float, ...]
+    gross: tuple[float, ...]
     hold: tuple[float, ...]
     turnover: float | None
     exposure: float
@@ -69,21 +71,46 @@ def model_money(
     """Give the figures of `judge_money` for probabilities that no model had seen the outcome of.
 
     Sized by damped probability, each symbol an equal part of equity, decided at every close and
-    filled at the next open; walked twice, with costs and without.
+    filled at the next open.
     """
     from algotrade.learning.money import judge_money
 
     paid = walk(said, costs or CostModel(), threshold=threshold)
-    free = walk(said, FREE, threshold=threshold)
     return judge_money(
         paid.net,
         paid.hold,
         rng,
-        gross=free.net,
+        gross=paid.gross,
         turnover=paid.turnover,
         exposure=paid.exposure,
         trades=paid.trades,
     )
+
+
+def report_with_money(
+    dataset: Dataset,
+    walked: Walked,
+    histories: Sequence[History],
+    rng: np.random.Generator,
+    *,
+    threshold: float,
+    costs: CostModel | None = None,
+    trials: int = 1,
+    told: Callable[[str, int], None] = lambda _what, _left: None,
+) -> Report:
+    """Give the full report of tested rows with their money; told(what, steps left) after each."""
+    from algotrade.learning.report import full_report, with_money
+
+    outcome = walked.outcome
+    report = full_report(
+        dataset, outcome, rng, threshold=threshold, parts=walked.parts, trials=trials
+    )
+    told("report", 1)
+    if len(outcome.rows):
+        said = said_of(dataset, outcome, histories)
+        report = with_money(report, model_money(said, rng, threshold=threshold, costs=costs))
+    told("money", 0)
+    return report
 
 
 def said_of(
@@ -165,13 +192,34 @@ def _walked(outcome: Outcome) -> Walk:
     exposed = measures.exposure(invested, equity)
     weight = exposed.net if exposed else 0.0
     held = equal_parts(outcome.histories, [mark.ts for mark in marks])
+    net = measures.returns(equity) or []
+    spent = _spent(outcome, [mark.ts for mark in marks])
     return Walk(
-        net=tuple(measures.returns(equity) or ()),
+        net=tuple(net),
+        gross=tuple(
+            gain + cost / before for gain, cost, before in zip(net, spent, equity, strict=False)
+        ),
         hold=tuple(weight * gain for gain in held),
         turnover=measures.turnover(fills, equity, SESSIONS_A_YEAR),
         exposure=weight,
         trades=len(fills),
     )
+
+
+def _spent(outcome: Outcome, times: Sequence[int]) -> list[int]:
+    """Give the fees and the slippage of the fills up to each time, since the one before.
+
+    Every order of a walk meets the open of a bar.
+    """
+    by_symbol = {history.bars.symbol: history.bars for history in outcome.histories}
+    spent = [0] * len(times)
+    for entry in outcome.journal.entries:
+        if entry.kind == FILL:
+            bars = by_symbol[entry.symbol]
+            met = bars.open[bisect_left(bars.ts_open, entry.ts)]
+            slipped = abs(notional(entry.quantity, entry.price - met))
+            spent[bisect_left(times, entry.ts)] += entry.fee + slipped
+    return spent
 
 
 def equal_parts(histories: Sequence[History], times: Sequence[int]) -> list[float]:

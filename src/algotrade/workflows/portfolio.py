@@ -70,6 +70,11 @@ def move_cash(ws: Workspace, kind: str, amount: int, note: str) -> PortfolioResu
     from algotrade.workflows.state import load_state  # here: `portfolio` itself starts without it
 
     account_record(ws)
+    if ws.at_broker:
+        raise InputError(
+            f"cash of account {ws.account} moves at the broker",
+            hint="move it there; algotrade reconcile books it",
+        )
     with account_lock(ws) as held, immediate(ws.db):
         state = load_state(held)
         entries = journal.load_entries(ws.db, ws.account)

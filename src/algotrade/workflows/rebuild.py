@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 from algotrade.domain.ledger import FILL, Portfolio, apply
-from algotrade.domain.orders import ACCEPTED, OPEN_STATES, TRIGGERED, OpenOrder
+from algotrade.domain.orders import OPEN_STATES, TRIGGERED, OpenOrder
 from algotrade.domain.times import session_day
 from algotrade.store import bars as bar_store
-from algotrade.trading.state import TradingState
+from algotrade.store.journal import HaltRow
+from algotrade.trading.state import Exits, Halted, TradingState, week_of
 from algotrade.workflows.context import DAILY, Workspace
+from algotrade.workflows.state import halted_by
 
 if TYPE_CHECKING:
     from algotrade.domain.ledger import Entry, Mark
-    from algotrade.store.past import Past, PastDecision, Seen
+    from algotrade.store.past import Past, PastDecision, PastHalt, Seen
 
 
 class Rebuilder:
@@ -25,7 +28,8 @@ class Rebuilder:
         self._portfolio = Portfolio()
         self._waiting: dict[str, OpenOrder] = {}
         self._last_mark: Mark | None = None
-        self._session_profit = self._peak_profit = 0
+        self._exits = Exits()
+        self._session_profit = self._week_profit = self._peak_profit = 0
         self._next_entry = self._next_event = self._next_mark = 0
         self._halts = {halt.halt_id: halt for halt in past.halts}
         self._prices: dict[tuple[str, int], int | None] = {}
@@ -50,8 +54,10 @@ class Rebuilder:
             prices={symbol: price for symbol, price in found.items() if price is not None},
             last_mark=self._last_mark,
             session_profit=self._session_profit,
+            week_profit=self._week_profit,
             peak_profit=self._peak_profit,
-            halt=None if halt is None or halt.kind == "reset" else halt.reason,
+            exits=copy.deepcopy(self._exits),
+            **_halted(halt)._asdict(),
         )
 
     def _take_events(self, decision_id: int) -> None:
@@ -59,16 +65,17 @@ class Rebuilder:
         while self._next_event < len(events) and events[self._next_event].after < decision_id:
             _, key, _, _, state = events[self._next_event]
             self._next_event += 1
-            if state == ACCEPTED and key in self._past.orders:
-                self._waiting[key] = OpenOrder(self._past.orders[key])
-            elif state not in OPEN_STATES:
+            if state not in OPEN_STATES:
                 self._waiting.pop(key, None)
-            elif state == TRIGGERED and key in self._waiting:
-                self._waiting[key] = self._waiting[key]._replace(triggered=True)
+            elif key in self._past.orders:
+                waiting = self._waiting.setdefault(key, OpenOrder(self._past.orders[key]))
+                triggered = waiting.triggered or state == TRIGGERED
+                self._waiting[key] = waiting._replace(triggered=triggered)
 
     def _take_entries(self, seq: int) -> None:
         for entry in self._past.entries[self._next_entry : seq]:
-            self._portfolio = apply(self._portfolio, entry)
+            before, self._portfolio = self._portfolio, apply(self._portfolio, entry)
+            self._exits.note(before, self._portfolio, entry)
             if entry.kind == FILL:
                 self._take_fill(entry)
         self._next_entry = max(self._next_entry, seq)
@@ -90,6 +97,8 @@ class Rebuilder:
             mark, last = marks[self._next_mark], self._last_mark
             if last is not None and session_day(last.ts) < session_day(mark.ts):
                 self._session_profit = last.profit
+                if week_of(session_day(last.ts)) < week_of(session_day(mark.ts)):
+                    self._week_profit = last.profit
             self._peak_profit = max(self._peak_profit, mark.profit)
             self._last_mark = mark
             self._next_mark += 1
@@ -103,3 +112,9 @@ class Rebuilder:
             )
             self._prices[asked] = newest.close[-1] if len(newest) else None
         return self._prices[asked]
+
+
+def _halted(halt: PastHalt | None) -> Halted:
+    if halt is None or halt.kind == "reset":
+        return Halted()
+    return halted_by(HaltRow(halt.reason, halt.level, halt.ts))

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from algotrade.domain.predictions import Prediction
     from algotrade.domain.risk import RiskVerdict
     from algotrade.domain.signals import Signal
+    from algotrade.learning.predictor import Drift
     from algotrade.trading.state import TradingState
     from algotrade.workflows.speakers import Spoken
 
@@ -130,7 +131,7 @@ class Replayer:
         bars = self._bars(speaker, decision)
         yield _bars_step(speaker, decision, bars)
         try:
-            spoken = said_of(speaker, bars, decision.policy.sizing)
+            spoken = said_of(speaker, bars, decision.policy.sizing, drift_then(decision))
         except DataError as error:
             yield _Compared("features", error.message, [("features", "numbers", error.message)])
             return
@@ -195,6 +196,11 @@ def replay(ws: Workspace, what: str | None, *, decision_id: int | None = None) -
     journal.verify_chain(ws.db, ws.account)
     past = load_past(ws.db, ws.account, only=found)
     return Replayer(ws, past).replay(past.decisions[0])
+
+
+def drift_then(decision: Decision) -> Drift:
+    """Give the drift that a decision was made with: what it saw of it is part of it."""
+    return decision.prediction.drift if decision.prediction is not None else ()
 
 
 def find_again(ws: Workspace, source: str, *, is_model: bool) -> Speaker:
@@ -313,18 +319,19 @@ def _state_step(decision: Decision, state: TradingState) -> _Compared:
 
 
 def _risk_step(stored: RiskVerdict, now: RiskVerdict) -> _Compared:
-    again = {check.id: check for check in now.checks}
+    again = {check.id: check for check in now.made}
     pairs = [
         (f"verdict.{check.id}.{name}", getattr(check, name), getattr(again.get(check.id), name, 0))
-        for check in stored.checks
+        for check in stored.made
         for name in ("value", "limit", "status", "name", "unit")
     ]
     pairs += [
-        ("verdict.checks", [check.id for check in stored.checks], [c.id for c in now.checks]),
+        ("verdict.checks", [*stored.ids], [*now.ids]),
         ("verdict.max_quantity", stored.max_quantity, now.max_quantity),
         ("verdict.halt", stored.halt, now.halt),
+        ("verdict.reduce", stored.reduce, now.reduce),
     ]
-    told = f"{len(stored.checks)} limits with value and bound, {len(stored.breaches)} fail"
+    told = f"{len(stored.made)} limits with value and bound, {len(stored.breaches)} fail"
     return _Compared("risk", told, pairs)
 
 

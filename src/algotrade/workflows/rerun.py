@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from algotrade.domain.ledger import DEPOSIT, WITHDRAWAL
-from algotrade.domain.risk import Conditions
 from algotrade.errors import DataError, InputError, ModelError
 from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
@@ -19,9 +18,10 @@ from algotrade.store.past import first_bars
 from algotrade.trading.broker import SimulatedBroker
 from algotrade.trading.feed import History, Market
 from algotrade.trading.session import Decider, MemoryJournal, run_session, turns_of
+from algotrade.workflows.conditions import store_outlook
 from algotrade.workflows.context import DAILY, Workspace
 from algotrade.workflows.rebuild import Rebuilder
-from algotrade.workflows.replay import find_again
+from algotrade.workflows.replay import drift_then, find_again
 from algotrade.workflows.settle import load_history
 from algotrade.workflows.speakers import Spoken, lookback_of, said_of, settled_bar
 
@@ -181,12 +181,14 @@ class Rerun:
         if moment is None or any(_closes_bar(order, ask) for order in walk.orders):
             return
         was = ask.like.conditions
-        conditions = Conditions(
+        conditions = was._replace(
             now=ask.at,
             reference_price=moment.close,
             stale_sessions=0 if choices.at_close else was.stale_sessions,
             halts=was.halts if choices.stored_halts else (),
+            market=None,
         )
+        known_at = ask.like.decided_at if choices.bars_then and not ask.missed else None
         before = len(walk.journal.decisions)
         run_session(
             turns_of([moment]),
@@ -194,7 +196,10 @@ class Rerun:
             broker=walk.broker,
             journal=walk.journal,
             decider=Decider(
-                policy=ask.like.policy, limits=ask.like.limits, conditions=lambda _: conditions
+                policy=ask.like.policy,
+                limits=ask.like.limits,
+                conditions=lambda _: conditions,
+                look=store_outlook(self._ws, known_at=known_at).facts,
             ),
         )
         made = walk.journal.decisions[before:]
@@ -224,7 +229,8 @@ class Rerun:
         spoken = Spoken(like.signal, like.prediction)
         if speaker is not None and is_known:
             try:
-                spoken = said_of(speaker, bars, like.policy.sizing)
+                drift = () if ask.missed else drift_then(like)
+                spoken = said_of(speaker, bars, like.policy.sizing, drift)
             except DataError:  # a feature is no number: nothing is said
                 return None
         return settled_bar(bars, spoken)

@@ -29,13 +29,14 @@ def list_runs(ws: Workspace, last: int | None = None) -> list[run_store.RunRecor
 
 
 def find_run(ws: Workspace, name: str) -> run_store.RunRecord:
-    """Give the run whose id begins with `name`, or whose number it is."""
+    """Give the run whose id begins with `name`, or whose number it is; its digest is checked."""
     if name.isdigit() and name.isascii():
         wanted = name.lstrip("0")
         found = [one for one in run_store.list_runs(ws.db) if str(one.number) == wanted]
     else:
         found = run_store.find_runs(ws.db, name) if name.isascii() and name else []
     if len(found) == 1:
+        run_store.check_run(ws.db, found[0].run_id)
         return found[0]
     what = "more than one run begins with" if found else "no run begins with"
     raise InputError(f"{what} {shown(name)}", hint="algotrade runs list shows them")

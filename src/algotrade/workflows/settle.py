@@ -8,7 +8,7 @@ from algotrade.domain.times import session_day, to_day
 from algotrade.store import bars as bar_store
 from algotrade.store import journal, records
 from algotrade.store.actions import load_dividends
-from algotrade.trading.broker import SimulatedBroker
+from algotrade.trading.broker import RemoteBroker, SimulatedBroker
 from algotrade.trading.feed import History, Market
 from algotrade.trading.session import run_session
 from algotrade.workflows.context import DAILY, Workspace
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def settle(ws: Workspace) -> tuple[Fill, ...]:
     """Walk the bars that the account has not seen yet, inside the caller's transaction.
 
-    Each symbol is walked from its own newest settled bar, so that it does not matter which
-    symbol was fetched first.
+    At a real broker they bring splits and prices alone: orders, fills and cash are the broker's
+    to tell (workflows/booking.py). Each symbol is walked from its own newest settled bar, so that
+    it does not matter which symbol was fetched first.
     """
     entries = journal.load_entries(ws.db, ws.account)
     waiting = waiting_orders(ws)
@@ -32,13 +33,16 @@ def settle(ws: Workspace) -> tuple[Fill, ...]:
     seen = {symbol: settled.get(symbol, opened) for symbol in staked_symbols(entries, waiting)}
     unseen = [load_history(ws, symbol, after=ts) for symbol, ts in sorted(seen.items())]
     fresh = [history for history in unseen if len(history.bars)]
-    if not fresh:
+    if not fresh or not entries:
         return ()
     state = load_state(ws, until=seen)
+    if ws.at_broker:
+        fresh = [history._replace(dividends=[]) for history in fresh]
+        state.orders.clear()  # a split at the broker is the broker's to answer
     result = run_session(
         Market(fresh).turns(state, skip=False),
         state=state,
-        broker=SimulatedBroker(ws.settings.costs()),
+        broker=RemoteBroker() if ws.at_broker else SimulatedBroker(ws.settings.costs()),
         journal=journal.StoreJournal(ws.db, ws.account, recorded_at=ws.clock.now()),
         decider=None,
     )

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from algotrade.config import FILE_NAME, Settings
-from algotrade.errors import DiskError
+from algotrade.errors import DiskError, ModelError
 from algotrade.settings import SETTINGS
 from algotrade.store import bars as bar_store
 from algotrade.store import journal, records
 from algotrade.workflows.context import Workspace, halts, open_workspace
+from algotrade.workflows.models import choose_model_for, load_card_of, standing_of
 from algotrade.workflows.state import stale_sessions
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class StatusResult:
     key: bool
     market_open: bool | None
     series: tuple[SeriesStatus, ...]
-    newest_model: records.TrainingRecord | None
+    model: str | None
+    model_words: str | None
     accounts: tuple[AccountStatus, ...]
     halts: tuple[str, ...]
 
@@ -91,7 +93,16 @@ def settings_template() -> str:
         if table != section:
             lines += ["", f"[{table}]"]
             section = table
-        quoted = setting.kind in {"source", "model", "url", "text", "format", "switch"}
+        quoted = setting.kind in {
+            "source",
+            "model",
+            "url",
+            "text",
+            "symbols",
+            "feed",
+            "format",
+            "switch",
+        }
         value = f'"{setting.default}"' if quoted else setting.default
         lines.append(f"# {f'{key} = {value}':<40}  # {setting.doc}")
     return "\n".join(lines) + "\n"
@@ -106,7 +117,7 @@ def show_status(ws: Workspace) -> StatusResult:
         )
         for found in bar_store.summaries(ws.db)
     ]
-    usable = [record for record in records.trainings(ws.db) if record.source == ws.source]
+    model, words = _model(ws)
     calendar = ws.calendar(ws.clock.now() - 10 * 86_400_000_000)
     return StatusResult(
         home=ws.settings.home,
@@ -118,10 +129,23 @@ def show_status(ws: Workspace) -> StatusResult:
         key=ws.settings.key is not None,
         market_open=calendar.is_open(ws.clock.now()) if len(calendar) else None,
         series=tuple(series),
-        newest_model=usable[0] if usable else None,
+        model=model,
+        model_words=words,
         accounts=tuple(_account(ws, record) for record in records.accounts(ws.db)),
         halts=halts(ws),
     )
+
+
+def _model(ws: Workspace) -> tuple[str | None, str | None]:
+    """Give the model in use, and what it is; a refused one says why."""
+    try:
+        name = choose_model_for(ws._replace(say=lambda _: None)).model_id
+    except ModelError:
+        return None, None
+    try:
+        return name, standing_of(ws, load_card_of(ws, name)).words
+    except ModelError as error:
+        return name, error.message
 
 
 def _account(ws: Workspace, record: records.AccountRecord) -> AccountStatus:

@@ -66,9 +66,15 @@ def open_feed(
 
 
 def open_polygon(
-    ws: Workspace, *, on_wait: Callable[[float, str], None] | None = None
+    ws: Workspace,
+    *,
+    on_wait: Callable[[float, str], None] | None = None,
+    deadline_s: float = 180.0,
 ) -> PolygonHttp:
-    """Open the transport to Polygon with the key of the settings."""
+    """Open the transport to Polygon with the key of the settings.
+
+    deadline_s: for one call with its retries and waits.
+    """
     from algotrade.market.polygon_http import PolygonHttp
 
     key = ws.settings.key
@@ -83,6 +89,7 @@ def open_polygon(
         rate_per_minute=ws.settings.number("rate"),
         announce=ws.say,
         on_wait=on_wait,
+        deadline_s=deadline_s,
     )
 
 

@@ -7,7 +7,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from algotrade.domain.decisions import PROBABILITY, VOLATILITY
-from algotrade.domain.signals import DOWN, NONE, PPM, UP, Signal
+from algotrade.domain.signals import DOWN, KEEP, NONE, PPM, UP, Signal
 from algotrade.errors import DataError, InputError, shown
 from algotrade.record import NamedTuple
 from algotrade.trading.decision import Moment
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from algotrade.bars import Bars
     from algotrade.domain.decisions import Sizing
     from algotrade.domain.predictions import Prediction
+    from algotrade.learning.predictor import Drift
     from algotrade.trading.strategies import Strategy
     from algotrade.workflows.context import Workspace
 
@@ -63,7 +64,7 @@ def find_speaker(
         raise InputError("-p sets parameters of a --strategy", hint="--strategy sma-state -p ...")
     if not use_model:
         return Speaker(MANUAL)
-    return Speaker(MODEL, model=load_model(ws, model_id))
+    return Speaker(MODEL, model=load_model(ws, model_id, live=ws.live))
 
 
 def check_reads(sizing: Sizing | None, exit_below: float | None, *, has_probability: bool) -> None:
@@ -123,11 +124,34 @@ def settled_bar(bars: Bars, spoken: Spoken) -> Moment:
     )
 
 
-def said_of(speaker: Speaker, bars: Bars, sizing: Sizing | None = None) -> Spoken:
-    """Hear what is said of the last of these bars."""
+def hear(
+    ws: Workspace, speaker: Speaker, bars: Bars, sizing: Sizing | None, *, keep: bool
+) -> Spoken:
+    """Hear what is said of the last of these bars now, after a look at a model's input.
+
+    keep: note how far its input has drifted.
+    """
+    if speaker.model is None:
+        return said_of(speaker, bars, sizing)
+    from algotrade.workflows.model_drift import drift_now
+
+    card = speaker.model.card
+    if bars.symbol not in card.symbols:
+        ws.say(f"{bars.symbol}: model {card.id} was not trained on it")
+    found = drift_now(ws, card, bars.symbol, bars.ts_close[-1], keep=keep)
+    return said_of(speaker, bars, sizing, found.over)
+
+
+def said_of(
+    speaker: Speaker, bars: Bars, sizing: Sizing | None = None, drift: Drift = ()
+) -> Spoken:
+    """Hear what is said of the last of these bars.
+
+    drift: of a model's input there, as it was noted; a stored decision keeps it.
+    """
     volatility = _volatility(bars) if sizing is not None and sizing.kind == VOLATILITY else None
     if speaker.model is not None:
-        return _said_by_model(speaker.model, bars, sizing, volatility)
+        return _said_by_model(speaker.model, bars, sizing, volatility, drift)
     if speaker.rule is None:
         return Spoken(Signal("", UP, volatility=volatility))
     stance = speaker.rule.stance(bars)
@@ -139,19 +163,21 @@ def said_of(speaker: Speaker, bars: Bars, sizing: Sizing | None = None) -> Spoke
 
 
 def _said_by_model(
-    model: Model, bars: Bars, sizing: Sizing | None, volatility: int | None
+    model: Model, bars: Bars, sizing: Sizing | None, volatility: int | None, drift: Drift
 ) -> Spoken:
     from algotrade.learning.predictor import predict_row
 
-    prediction = predict_row(model.card, model.scorer, bars)
+    prediction = predict_row(model.card, model.scorer, bars, drift)
+    stance = UP if prediction.value == 1 else DOWN
     signal = Signal(
         source=prediction.model_id,
-        stance=UP if prediction.value == 1 else DOWN,
+        stance=KEEP if prediction.abstains and stance == UP else stance,
         p_up=prediction.p_up,
         threshold=prediction.threshold,
         weight=_weight(model, bars) if sizing and sizing.kind == PROBABILITY else PPM,
         volatility=volatility,
         bars_hash=prediction.bars_hash,
+        abstains=prediction.abstains,
     )
     return Spoken(signal, prediction)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from algotrade.domain.ledger import Entry, replay
+from algotrade.domain.risk import HALTED
 from algotrade.domain.times import session_day, to_date
 from algotrade.store import bars as bar_store
 from algotrade.store import journal
-from algotrade.trading.state import TradingState, opening_state
+from algotrade.trading.state import Halted, TradingState, opening_state
 from algotrade.workflows.context import DAILY, Workspace
 from algotrade.workflows.waiting import waiting_orders
 
@@ -51,8 +52,17 @@ def load_state(
         marks=marks,
         prices=prices,
         now=now or (marks[-1].ts if marks else ws.clock.now()),
-        halt=journal.current_halt(ws.db, ws.account),
+        **halted_by(journal.standing_halt(ws.db, ws.account))._asdict(),
     )
+
+
+def halted_by(row: journal.HaltRow | None) -> Halted:
+    """Give what the newest halt in the ledger means for the state."""
+    if row is None:
+        return Halted()
+    if row.level == HALTED:
+        return Halted(halt=row.reason, halted_since=row.ts)
+    return Halted(reducing=row.reason, halted_since=row.ts)
 
 
 def staked_symbols(entries: Iterable[Entry], waiting: Iterable[OpenOrder]) -> set[str]:

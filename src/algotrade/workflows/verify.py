@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from algotrade.store import journal
+from algotrade.errors import LedgerError
+from algotrade.store import chain, journal
 from algotrade.store.past import load_past, missing_decisions
 from algotrade.workflows.context import Workspace, account_record
 from algotrade.workflows.replay import Difference, Replay, Replayer
@@ -58,6 +59,7 @@ def verify_parity(
             differing.append(made)
         if progress is not None:
             progress(number, len(past.decisions))
+    rows = _lost(ws, past)
     return ParityResult(
         account=ws.account,
         entries=entries,
@@ -65,7 +67,7 @@ def verify_parity(
         identical=identical,
         partial=sum(one.seen is None for one in past.decisions),
         differing=tuple(differing),
-        rows=(*_lost(ws, past),),
+        rows=tuple(rows if rows or differing else _unsealed(ws)),
     )
 
 
@@ -86,6 +88,15 @@ def _lost(ws: Workspace, past: Past) -> list[Difference]:
     if gone:
         found.append(Difference("decisions", f"numbered without a gap, {gone} more", "missing"))
     return found
+
+
+def _unsealed(ws: Workspace) -> list[Difference]:
+    """Tell of what no decision reads: the newest state of an order, the newest mark, the clock."""
+    try:
+        chain.check_all(ws.db)
+    except LedgerError as error:
+        return [Difference("seals", "as they were written", error.message)]
+    return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from algotrade.errors import ModelError
 from algotrade.record import NamedTuple
 from algotrade.store import journal, records
 from algotrade.store.past import load_past
 from algotrade.trading.counterfactual import Case, Counterfactual, counterfactuals, outcome
 from algotrade.trading.decision import Moment
+from algotrade.workflows.conditions import store_outlook
 from algotrade.workflows.context import Workspace, account_record
 from algotrade.workflows.find import find_decision
+from algotrade.workflows.models import load_card_of, standing_of
 from algotrade.workflows.rebuild import Rebuilder
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ class WhyResult:
     """A stored decision with what became of its order, its inputs, and what would have changed it.
 
     counterfactuals: the most telling first; none where the decision cannot be made again.
+    model: what the model was at that time, in words.
     """
 
     decision_id: int
@@ -52,6 +56,7 @@ class WhyResult:
     fills: tuple[Entry, ...]
     inputs: Inputs
     counterfactuals: tuple[Counterfactual, ...]
+    model: str | None = None
 
 
 def why(
@@ -73,7 +78,7 @@ def why(
     one = past.decisions[0]
     case = None
     if one.seen is not None:
-        case = _case(stored, Rebuilder(ws, past).state_before(one, one.seen))
+        case = _case(ws, stored, Rebuilder(ws, past).state_before(one, one.seen))
     return WhyResult(
         decision_id=stored.decision_id,
         decision=stored.decision,
@@ -81,7 +86,20 @@ def why(
         fills=tuple(journal.fills_of(ws.db, placed.key)) if placed else (),
         inputs=_inputs(ws, stored, one),
         counterfactuals=_nearest(case, stored.decision),
+        model=_model_then(ws, stored.decision),
     )
+
+
+def _model_then(ws: Workspace, decision: Decision) -> str | None:
+    """Say what the model was when it was asked; a card that is refused now says so."""
+    if decision.prediction is None:
+        return None
+    name = decision.prediction.model_id
+    try:
+        card = load_card_of(ws, name)
+    except ModelError as error:
+        return error.message
+    return f"{name} ({standing_of(ws, card, until=decision.decided_at).words})"
 
 
 def _nearest(case: Case | None, stored: Decision) -> tuple[Counterfactual, ...]:
@@ -91,7 +109,7 @@ def _nearest(case: Case | None, stored: Decision) -> tuple[Counterfactual, ...]:
     return tuple(counterfactuals(case))
 
 
-def _case(stored: StoredDecision, state: TradingState) -> Case | None:
+def _case(ws: Workspace, stored: StoredDecision, state: TradingState) -> Case | None:
     decision = stored.decision
     price = decision.conditions.reference_price
     if price is None:
@@ -108,7 +126,12 @@ def _case(stored: StoredDecision, state: TradingState) -> Case | None:
         signal=decision.signal,
         prediction=decision.prediction,
     )
-    return Case(moment, state, decision.policy, decision.limits, decision.conditions)
+    conditions = decision.conditions
+    if decision.limits.complete and conditions.market is None:  # no order was checked then
+        outlook = store_outlook(ws, known_at=decision.decided_at)
+        facts = outlook.facts(decision.symbol, decision.ts, state)
+        conditions = conditions._replace(market=facts)
+    return Case(moment, state, decision.policy, decision.limits, conditions)
 
 
 def _inputs(ws: Workspace, stored: StoredDecision, one: PastDecision) -> Inputs:

@@ -1,0 +1,1 @@
+"""Brokers: the protocol, Alpaca, and plug-ins by entry point."""

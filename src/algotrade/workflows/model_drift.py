@@ -1,0 +1,135 @@
+"""Drift of a model's input: how far a symbol's last 63 rows are from training, noted once a bar.
+
+It is looked at when bars come in and where a decision needs it; a backtest does not look at it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from algotrade.errors import DataError, ModelError
+from algotrade.learning import familiar
+from algotrade.record import NamedTuple
+from algotrade.store import bars as bar_store
+from algotrade.store import models as model_store
+from algotrade.store.database import immediate
+from algotrade.workflows.context import DAILY, Workspace
+
+if TYPE_CHECKING:
+    from algotrade.learning.card import ModelCard
+
+
+class Drift(NamedTuple):
+    """How far the input of a model has drifted at one bar.
+
+    indices: the stability index of each feature; empty where nobody could tell. over: features
+    beyond the limit that counts for abstaining; noticed: beyond the one that is worth a line.
+    """
+
+    indices: dict[str, float]
+    over: tuple[tuple[str, float], ...] = ()
+    noticed: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def abstains(self) -> bool:
+        """Tell whether enough features have drifted for the model to enter nothing."""
+        return len(self.over) >= familiar.FEWEST
+
+
+def drift_of(ws: Workspace, card: ModelCard, symbol: str, bar_ts: int) -> Drift | None:
+    """Give the drift noted for a bar, None where it was not looked at."""
+    found = model_store.load_drift(ws.db, card.id, symbol, bar_ts)
+    return None if found is None else _judged(card, found)
+
+
+def drift_now(
+    ws: Workspace,
+    card: ModelCard,
+    symbol: str,
+    bar_ts: int,
+    *,
+    known_at: int | None = None,
+    keep: bool = False,
+) -> Drift:
+    """Give the drift at a bar: as noted, else computed in plain Python, and noted where asked.
+
+    known_at: from the bars known then; what was noted is left aside. A line is said once.
+    """
+    noted = drift_of(ws, card, symbol, bar_ts) if known_at is None else None
+    if noted is not None:
+        return noted
+    bars = bar_store.load_bars(
+        ws.db, ws.source, symbol, DAILY, until=bar_ts, known_at=known_at, last=_bars_read(card)
+    )
+    if len(bars) < _bars_read(card) or not card.ranges:
+        return Drift({})
+    from algotrade.learning.features import feature_row
+    from algotrade.learning.predictor import spec_of
+
+    spec, first = spec_of(card), len(bars) - familiar.ROWS + 1
+    try:
+        rows = [
+            feature_row(bars.slice(stop - card.lookback, stop), spec)
+            for stop in range(first, len(bars) + 1)
+        ]
+    except DataError:  # the newest row has the same fault, and tells of it
+        return Drift({})
+    found = _judged(card, familiar.drift_of_rows(card, rows))
+    if keep and found.indices:
+        _note(ws, card, symbol, bar_ts, found)
+    return found
+
+
+def note_symbol(ws: Workspace, card: ModelCard, symbol: str) -> Drift | None:
+    """Note the drift at a symbol's newest bar, computed at once; None without enough bars."""
+    from algotrade.learning.features import compute_features
+    from algotrade.learning.own_features import card_features
+
+    bars = bar_store.load_bars(
+        ws.db, ws.source, symbol, DAILY, until=ws.clock.now(), last=_bars_read(card)
+    )
+    if len(bars) < _bars_read(card) or not card.ranges:
+        return None
+    noted = drift_of(ws, card, symbol, bars.ts_close[-1])
+    if noted is not None:
+        return noted
+    try:
+        matrix = compute_features(bars, card_features(card))
+    except (DataError, ModelError):  # whoever asks the model is told
+        return None
+    found = _judged(card, familiar.drift_of_matrix(card, matrix))
+    _note(ws, card, symbol, bars.ts_close[-1], found)
+    return found
+
+
+def _judged(card: ModelCard, indices: dict[str, float]) -> Drift:
+    return Drift(
+        indices,
+        familiar.drifted(card, indices),
+        familiar.drifted(card, indices, familiar.NOTICE),
+    )
+
+
+def _bars_read(card: ModelCard) -> int:
+    return card.lookback + familiar.ROWS - 1
+
+
+def _note(ws: Workspace, card: ModelCard, symbol: str, bar_ts: int, found: Drift) -> None:
+    def save() -> bool:
+        return model_store.save_drift(
+            ws.db, card.id, symbol, bar_ts, noted_at=ws.clock.now(), indices=found.indices
+        )
+
+    if ws.db.in_transaction:
+        is_new = save()
+    else:
+        with immediate(ws.db):
+            is_new = save()
+    if is_new and found.noticed:
+        name, index = found.noticed[0]
+        many = len(found.over)
+        what = f"{many} features have drifted: nothing is entered" if found.abstains else "noted"
+        ws.say(
+            f"{symbol}: the input of model {card.id} is moving away from training, {name}"
+            f" {index:.2f} ({what})"
+        )
