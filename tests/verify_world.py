@@ -90,7 +90,7 @@ def spoil(home: Path, *statements: str) -> int:
 
 
 def seal_anew(home: Path) -> None:
-    """Seal the store as it is, as a migration does: what was spoilt is then what was always there."""
+    """Seal the store as it is, as a migration does: what was spoilt was then always there."""
     store = home / "data" / "algotrade.db"
     with contextlib.closing(sqlite3.connect(store, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
