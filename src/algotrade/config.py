@@ -159,6 +159,12 @@ def load_settings(
     )
 
 
+def bare_settings(home: str | None) -> Settings:
+    """Give the defaults for a home: for a halt, which must not wait for settings that are wrong."""
+    values = {setting.name: Value(setting.default, "default") for setting in SETTINGS}
+    return Settings(*_find_home(home, os.environ), values, None, None, None, {})
+
+
 def broker_keys(settings: Settings, broker: str, *, live: bool) -> tuple[Secret, Secret] | None:
     """Give key id and secret of an account at a broker: from its file, else the environment.
 

@@ -152,7 +152,7 @@ def test_out_that_cannot_be_written_leaves_nothing(traded: Path, tmp_path: Path)
     (tmp_path / "folder").mkdir()
     for place in ("folder", "missing/account.json"):
         ran = cli("portfolio", "--out", str(tmp_path / place), home=traded)
-        assert (ran.code, ran.out) == (11, "")
+        assert (ran.code, ran.out) == (2, "")
         assert f"--out {tmp_path / place}: " in ran.err
     assert files(tmp_path) == {}
 

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from algotrade.errors import EXIT_PIPE, DiskError
+from algotrade.errors import EXIT_PIPE, DiskError, InputError, shown
 from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
@@ -178,9 +178,13 @@ def _writable(text: str, encoding: str) -> str:
 
 
 def write_file(path: str, text: str) -> None:
-    """Write a result to a file, whole or not at all; raises DiskError."""
+    """Write a result to a file, whole or not at all; raises InputError or DiskError."""
     try:
         _write_file(path, text)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise InputError(
+            f"{shown(path)} cannot be a file: {error.strerror}", hint="a file in a folder there is"
+        ) from error
     except OSError as error:
         raise DiskError(
             f"--out {path}: {error.strerror}", hint="a file in a folder that exists"

@@ -9,7 +9,7 @@ import typer
 from algotrade.cli.data import read_symbols
 from algotrade.cli.output import View
 from algotrade.cli.risk_views import changed_view, history_view, risk_view, what_if_view
-from algotrade.cli.run import Run, command, new_app
+from algotrade.cli.run import Run, State, command, new_app
 from algotrade.cli.watch import check, watch
 from algotrade.domain.money import parse_quantity, parse_usd
 from algotrade.domain.orders import BUY, SELL
@@ -62,7 +62,9 @@ def what_if(
 
     if side not in (BUY, SELL):
         raise InputError(f"--side {shown(side)} is not a side", hint="buy or sell")
-    (name,) = read_symbols(run, [symbol])[:1]
+    name, *others = read_symbols(run, [symbol])
+    if others:
+        raise InputError(f"{shown(symbol)} is more than one symbol", hint="one order at a time")
     with run.workspace() as ws:
         found = what_if_workflow(
             ws,
@@ -114,6 +116,8 @@ def halt(run: Run, reason: Reason) -> None:
     reason = _read_reason(reason)
     done = halt_by_file(run.settings, reason)
     try:
+        if State.wrong is not None:  # whose account it is, nobody can tell
+            raise State.wrong
         with run.workspace(checked=False, wait_s=HALT_WAIT_SECONDS) as ws:
             record_halt(ws, reason)
     except AlgotradeError as error:

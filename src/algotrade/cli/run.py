@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import typer
 
 from algotrade.cli.output import JSON, Output, use_color
-from algotrade.config import FILE_NAME, Settings, environment, load_settings
-from algotrade.errors import InputError, shown
+from algotrade.config import FILE_NAME, Settings, bare_settings, environment, load_settings
+from algotrade.errors import AlgotradeError, InputError, SettingsError, shown
 from algotrade.record import NamedTuple
 from algotrade.settings import FORMATS
 
@@ -118,6 +118,7 @@ class State:
     verbose = False
     logs: Path | None = None
     settings: Settings | None = None
+    wrong: AlgotradeError | None = None  # why the settings could not be read, where a halt goes on
     command = ""
     inherited: ClassVar[dict[str, Any]] = {}  # shared flags typed before a subcommand's name
 
@@ -183,13 +184,7 @@ def _make_run(typed: dict[str, Any]) -> Run:
     State.json, State.verbose = typed["json_"] or typed["format_"] == JSON, typed["verbose"]
     if typed["json_"] and typed["format_"] not in (None, JSON):
         raise InputError(f"--json and --format {typed['format_']} contradict each other")
-    settings = load_settings(
-        home=typed["home"],
-        flags={
-            "source": typed["source"],
-            "format": JSON if typed["json_"] else typed["format_"],
-        },
-    )
+    settings = _load(typed)
     State.logs = settings.home / "logs"
     State.settings = settings
     check_target(settings, typed["out"], "--out")
@@ -201,3 +196,19 @@ def _make_run(typed: dict[str, Any]) -> Run:
     )
     State.json = out.format == JSON
     return Run(settings=settings, out=out)
+
+
+def _load(typed: dict[str, Any]) -> Settings:
+    """Read the settings; where they are wrong a halt goes on with the home alone."""
+    flags = {
+        "source": typed["source"],
+        "format": JSON if typed["json_"] else typed["format_"],
+    }
+    State.wrong = None
+    try:
+        return load_settings(home=typed["home"], flags=flags)
+    except SettingsError as error:
+        if State.command != "halt":
+            raise
+        State.wrong = error
+        return bare_settings(typed["home"]).with_flags({"format": flags["format"]})

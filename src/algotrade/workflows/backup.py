@@ -47,6 +47,8 @@ def backup(ws: Workspace, file: str | None) -> BackupResult:
     target = Path(file).absolute() if file else folder / f"algotrade-{stamp}.db"
     if target.exists():
         raise InputError(f"{shown(str(target))} is there already", hint="name another file")
+    if file and not target.parent.is_dir():
+        raise InputError(f"no folder {shown(str(target.parent))}", hint="is its disk mounted?")
     made = backup_store.write_backup(ws.db, target, made_at=now)
     keep = ws.settings.number("backup.keep")
     removed = () if file or not keep else backup_store.remove_oldest(folder, PATTERN, keep)

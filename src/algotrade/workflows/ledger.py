@@ -78,6 +78,12 @@ def accept_ledger(ws: Workspace, reason: str) -> chain.Head:
     with account_lock(ws):
         for _ in check_store(ws.db):
             pass
+        seen = heads.read_head(ws.settings.store)
+        if seen is not None and chain.has(ws.db, seen):
+            raise InputError(
+                "there is nothing to accept: the store has all that this home has seen",
+                hint="algotrade ledger verify",
+            )
         with immediate(ws.db):
             chain.seal(ws.db, note=f"accepted: {reason}")
         newest = chain.head(ws.db)

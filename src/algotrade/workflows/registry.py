@@ -319,6 +319,8 @@ def _append(
             model_store.save_state(ws.db, gone)
         made = ModelState(model_id, ws.source, PROMOTED, now, by, reason, numbers)
         model_store.save_state(ws.db, made)
+        if model_store.shadow_of(ws.db, ws.source) == model_id:
+            model_store.set_shadow(ws.db, ws.source, "", now)  # it speaks aloud now
 
 
 def _distinct(ws: Workspace) -> list[records.TrainingRecord]:

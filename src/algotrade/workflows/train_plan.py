@@ -41,6 +41,8 @@ def training_of(settings: Settings) -> Training:
     folds = settings.number("train.folds")
     if not folds:
         raise InputError("train.folds = 0: nothing would be judged", hint="--folds 5")
+    if not settings.number("train.horizon"):
+        raise InputError("train.horizon = 0: no future to look at", hint="--horizon 5")
     return Training(
         spec=load_features(settings.text("train.features")),
         labels=LabelSpec(horizon=settings.number("train.horizon")),
