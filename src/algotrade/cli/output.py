@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from algotrade.errors import EXIT_PIPE, DiskError, InputError, shown
+from algotrade.errors import EXIT_PIPE, DiskError, InputError
 from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def write_file(path: str, text: str) -> None:
         _write_file(path, text)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise InputError(
-            f"{shown(path)} cannot be a file: {error.strerror}", hint="a file in a folder there is"
+            f"--out {path}: {error.strerror}", hint="a file in a folder that exists"
         ) from error
     except OSError as error:
         raise DiskError(
