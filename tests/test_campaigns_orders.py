@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,8 @@ from campaigns import equal_intents, kill_trade, simulate_orders
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+AT_ALPACA = pytest.mark.skipif(find_spec("alpaca") is None, reason="needs algotrade[alpaca]")
 
 
 def test_seeded_schedules_lose_and_double_nothing_and_repeat_bit_for_bit() -> None:
@@ -24,6 +27,7 @@ def test_the_schedules_see_a_key_that_is_made_too_late() -> None:
     assert simulate_orders.campaign(60, 7, key_at_call=True)["breaches"] > 5
 
 
+@AT_ALPACA
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it forks, and means to
 def test_kills_lose_and_double_nothing(tmp_path: Path) -> None:
@@ -33,6 +37,7 @@ def test_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     assert running.result.wrong == []
 
 
+@AT_ALPACA
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_the_kills_see_a_key_that_is_made_too_late(tmp_path: Path) -> None:
@@ -42,6 +47,7 @@ def test_the_kills_see_a_key_that_is_made_too_late(tmp_path: Path) -> None:
     assert running.result.wrong
 
 
+@AT_ALPACA
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_equal_intents_at_once_are_one_order() -> None:
@@ -50,12 +56,14 @@ def test_equal_intents_at_once_are_one_order() -> None:
     assert result["ends"] == {"0": 2 * 8}
 
 
+@AT_ALPACA
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_equal_intents_see_a_program_that_forgets_what_was_asked() -> None:
     assert equal_intents.campaign(1, 3, at_once=4, broken=True)["orders"] > 1
 
 
+@AT_ALPACA
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize(("room", "placed"), [(3.5, 3), (20.0, 8)])

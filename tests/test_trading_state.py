@@ -12,7 +12,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from algotrade.domain.ledger import (
@@ -343,6 +343,7 @@ def kept_turns(world: World, *, skip: bool) -> list[Turn]:
 
 @pytest.mark.parametrize("skip", [True, False])
 @settings(max_examples=150, deadline=None)
+@example(seed=46949320, symbols=4, cut=1.0)  # orders of several symbols wait
 @given(seed=seeds, symbols=counts, cut=st.floats(0.0, 1.0))
 def test_two_sessions_are_one(*, seed: int, symbols: int, cut: float, skip: bool) -> None:
     world = make_world(seed, symbols, 30)

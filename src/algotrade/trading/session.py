@@ -125,7 +125,7 @@ def _decide(
     if (halt is not None or reduce is not None) and state.halt is None:
         _move_right(conditions.now, halt, reduce, state, journal)
         if limits.complete:
-            for symbol in list(state.orders):
+            for symbol in sorted(state.orders):
                 _void_entries(symbol, conditions.now, state, broker, journal)
     order = decision.placed
     if order is not None:

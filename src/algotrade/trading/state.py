@@ -135,8 +135,8 @@ class TradingState:
 
     @property
     def open_orders(self) -> tuple[OpenOrder, ...]:
-        """Give every open order."""
-        return tuple(waiting for group in self.orders.values() for waiting in group)
+        """Give every open order, by symbol, then as they were placed."""
+        return tuple(waiting for symbol in sorted(self.orders) for waiting in self.orders[symbol])
 
     @property
     def staked(self) -> set[str]:
