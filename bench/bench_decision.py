@@ -279,8 +279,8 @@ class Floor:
     """A workspace with stored bars, in which `trade` runs once a day."""
 
     def __init__(self, home: Path, world: World, symbols: int) -> None:
-        most = ("max_orders_minute", "max_orders_day", "max_strategy_orders_day")
-        most += ("max_model_days", "max_equal_predictions")
+        rates = ("max_orders_minute", "max_orders_day", "max_strategy_orders_day")
+        most = (*rates, "max_model_days", "max_equal_predictions")
         flags = {"source": "csv", "cash_usd": str(CASH)} | {
             f"risk.{name}": "100000" for name in most
         }
