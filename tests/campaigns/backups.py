@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
-import platform
 import random
 import shutil
 import sqlite3
@@ -37,6 +35,7 @@ from algotrade.store.backup import write_backup
 from algotrade.store.database import open_store, sqlite_errors
 from algotrade.store.ledger_check import check_store
 from algotrade.workflows.backup import restore
+from campaigns.verdicts import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,29 +152,17 @@ def main() -> int:
     if given.write:
         write_on(given.write)
         return 0
-    from algotrade import __version__
-
     with tempfile.TemporaryDirectory(prefix="backups") as place:
         ours, control = (
             campaign(way, trials, given.seed, Path(place))
             for way, trials in (("backup", given.trials), ("cp", given.control_trials))
         )
     good = not ours.wrong and bool(control.wrong)
-    report = {
-        "seed": given.seed,
-        "algotrade": __version__,
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "system": platform.platform(),
+    seen = {
         "campaign": ours.told(),
         "control": control.told() | {"must": "fail"},
-        "result": "pass" if good else "FAIL",
     }
-    text = json.dumps(report, indent=2)
-    sys.stdout.write(text + "\n")
-    if given.out:
-        given.out.write_text(text + "\n", encoding="utf-8")
-    return 0 if good else 1
+    return tell(given.seed, seen, good=good, out=given.out)
 
 
 if __name__ == "__main__":

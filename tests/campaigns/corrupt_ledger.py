@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import platform
 import random
 import shutil
 import sqlite3
@@ -40,6 +38,7 @@ from algotrade.store.schema_care import RANGED, TRAILED
 from algotrade.workflows.context import open_workspace
 from algotrade.workflows.ledger import verify_ledger
 from algotrade.workflows.portfolio import list_trades, show_portfolio
+from campaigns.verdicts import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -270,30 +269,18 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     """Run, and tell what came out."""
-    from algotrade import __version__
-
     given = _arguments()
     with tempfile.TemporaryDirectory(prefix="corrupt_ledger") as folder:
         result = campaign(given.trials, given.seed, Path(folder))
-    report = {
-        "seed": given.seed,
-        "algotrade": __version__,
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "system": platform.platform(),
+    seen = {
         "campaign": result.told(),
         "control": {
             "what": "integrity_check alone",
             "missed": result.changed - result.found_by_sqlite,
             "must": "miss some",
         },
-        "result": "pass" if passed(result) else "FAIL",
     }
-    text = json.dumps(report, indent=2)
-    sys.stdout.write(text + "\n")
-    if given.out:
-        given.out.write_text(text + "\n", encoding="utf-8")
-    return 0 if report["result"] == "pass" else 1
+    return tell(given.seed, seen, good=passed(result), out=given.out)
 
 
 if __name__ == "__main__":

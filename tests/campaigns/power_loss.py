@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import platform
 import random
 import re
 import shutil
@@ -38,6 +36,7 @@ from algotrade.errors import AlgotradeError
 from algotrade.store import heads
 from algotrade.store.database import open_store, sqlite_errors
 from algotrade.store.ledger_check import check_store
+from campaigns.verdicts import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -287,8 +286,6 @@ def main() -> int:
         data, synchronous, rounds = given.commit
         commit_and_tell(Path(data), synchronous, int(rounds))
         return 0
-    from algotrade import __version__
-
     with tempfile.TemporaryDirectory(prefix="power_loss") as place:
         ours, *controls = (
             campaign(mode, count, given.rounds, given.seed, Path(place) / mode)
@@ -299,21 +296,11 @@ def main() -> int:
             )
         )
     good = not ours.wrong and all(control.wrong for control in controls)
-    report = {
-        "seed": given.seed,
-        "algotrade": __version__,
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "system": platform.platform(),
+    seen = {
         "campaign": ours.told(),
         "controls": [control.told() | {"must": "fail"} for control in controls],
-        "result": "pass" if good else "FAIL",
     }
-    text = json.dumps(report, indent=2)
-    sys.stdout.write(text + "\n")
-    if given.out:
-        given.out.write_text(text + "\n", encoding="utf-8")
-    return 0 if good else 1
+    return tell(given.seed, seen, good=good, out=given.out)
 
 
 if __name__ == "__main__":

@@ -187,13 +187,13 @@ class SimulatedVenue:
         return []
 
     def clock(self) -> MarketClock:
-        raise NotImplementedError
+        raise AssertionError("no schedule asks for the clock")
 
     def calendar(self, first: object, last: object) -> list[BrokerSession]:
-        raise NotImplementedError
+        raise AssertionError("no schedule asks for the calendar", first, last)
 
     def listen(self) -> Listener:
-        raise NotImplementedError
+        raise AssertionError("no schedule listens")
 
     def trade(self) -> None:
         """Let part of an order change hands, now and then after its end, rarely too much."""

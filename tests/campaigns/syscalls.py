@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import platform
 import random
 import re
 import shutil
@@ -34,6 +32,7 @@ from typing import Any, NamedTuple
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from campaigns.verdicts import tell
 from cli_helpers import cli, query
 
 CALLS = ("pwrite64", "write", "fsync", "fdatasync", "ftruncate", "rename", "unlink", "fallocate")
@@ -204,29 +203,17 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the campaign and its control; tell what came out."""
     given = _arguments()
-    from algotrade import __version__
-
     with tempfile.TemporaryDirectory(prefix="syscalls") as place:
         ours, control = (
             campaign(program, Path(place) / program, trials=trials, seed=given.seed)
             for program, trials in (("algotrade", given.trials), ("naive", None))
         )
     good = not ours.wrong and bool(control.wrong)
-    report = {
-        "seed": given.seed,
-        "algotrade": __version__,
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "system": platform.platform(),
+    seen = {
         "campaign": ours.told(),
         "control": control.told() | {"must": "fail"},
-        "result": "pass" if good else "FAIL",
     }
-    text = json.dumps(report, indent=2)
-    sys.stdout.write(text + "\n")
-    if given.out:
-        given.out.write_text(text + "\n", encoding="utf-8")
-    return 0 if good else 1
+    return tell(given.seed, seen, good=good, out=given.out)
 
 
 if __name__ == "__main__":

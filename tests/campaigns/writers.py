@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import platform
 import random
 import sqlite3
 import subprocess
@@ -34,6 +33,7 @@ from algotrade.store.chain import check_all
 from algotrade.store.database import create_store, immediate, open_store
 from algotrade.store.journal import StoreJournal, verify_chain
 from algotrade.store.records import AccountRecord, get_meta, open_account, set_meta
+from campaigns.verdicts import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,29 +158,17 @@ def main() -> int:
         store, begin, number, trials, seed = given.write
         sys.stdout.write(json.dumps(work(Path(store), begin, int(number), int(trials), int(seed))))
         return 0
-    from algotrade import __version__
-
     with tempfile.TemporaryDirectory(prefix="writers") as place:
         ours, control = (
             campaign(begin, given.writers, trials, given.seed, Path(place))
             for begin, trials in (("immediate", given.trials), ("deferred", given.control_trials))
         )
     good = not ours.wrong and bool(control.wrong)
-    report = {
-        "seed": given.seed,
-        "algotrade": __version__,
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "system": platform.platform(),
+    seen = {
         "campaign": ours.told(),
         "control": control.told() | {"must": "fail"},
-        "result": "pass" if good else "FAIL",
     }
-    text = json.dumps(report, indent=2)
-    sys.stdout.write(text + "\n")
-    if given.out:
-        given.out.write_text(text + "\n", encoding="utf-8")
-    return 0 if good else 1
+    return tell(given.seed, seen, good=good, out=given.out)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from algotrade.cli.flags import sharing
 from algotrade.cli.notify import tell, tell_fills, tell_trades
 from algotrade.cli.output import View
 from algotrade.cli.views import fill_lines, money
@@ -67,30 +66,7 @@ _FLAGS: dict[str, Any] = {
 
 def following(function: Callable[..., None]) -> Callable[..., None]:
     """Put the flags of following where a command takes `loop`, and read them into it, or None."""
-    signature = inspect.signature(function, eval_str=True)
-    first, *others = signature.parameters.values()
-    parameters = [first]
-    for own in others:
-        named = own.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        parameters += _parameters() if own.name == "loop" else [named]
-
-    @functools.wraps(function)
-    def wrapper(run: Run, **typed: Any) -> None:  # noqa: ANN401  whatever the flags are
-        flags = {name: typed.pop(name) for name in _FLAGS}
-        function(run, loop=_read_loop(**flags), **typed)
-
-    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return wrapper
-
-
-def _parameters() -> list[inspect.Parameter]:
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return [
-        inspect.Parameter(
-            name, kind, default=False if told.__origin__ is bool else None, annotation=told
-        )
-        for name, told in _FLAGS.items()
-    ]
+    return sharing("loop", _FLAGS, lambda typed: _read_loop(**typed))(function)
 
 
 def _read_loop(

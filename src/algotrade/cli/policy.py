@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from algotrade.cli.flags import sharing
 from algotrade.domain.decisions import EQUITY, NOTIONAL, PROBABILITY, RISK, VOLATILITY, Sizing
 from algotrade.domain.money import BPS, MICROS, parse_quantity, parse_usd
 from algotrade.domain.orders import DAY, GTC, LIMIT, MARKET, STOP, STOP_LIMIT, TIMES_IN_FORCE
@@ -19,7 +18,6 @@ from algotrade.record import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from algotrade.cli.run import Run
 
 _PANEL = "How"
 _SIZES = {
@@ -99,34 +97,7 @@ def asking(*, size: str | None = None) -> Callable[[Callable[..., None]], Callab
 
     size: the part of equity that is meant where no flag gives the size.
     """
-
-    def decorator(function: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(function, eval_str=True)
-        first, *others = signature.parameters.values()
-        parameters = [first]
-        for own in others:
-            named = own.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            parameters += _flag_parameters() if own.name == "asked" else [named]
-
-        @functools.wraps(function)
-        def wrapper(run: Run, **typed: Any) -> None:  # noqa: ANN401  whatever the flags are
-            flags = {name: typed.pop(name) for name in FLAGS}
-            function(run, asked=_read_asked(flags, size), **typed)
-
-        wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return wrapper
-
-    return decorator
-
-
-def _flag_parameters() -> list[inspect.Parameter]:
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return [
-        inspect.Parameter(
-            name, kind, default=False if told.__origin__ is bool else None, annotation=told
-        )
-        for name, told in FLAGS.items()
-    ]
+    return sharing("asked", FLAGS, lambda typed: _read_asked(typed, size))
 
 
 def _read_asked(typed: Mapping[str, Any], default_size: str | None) -> Asked:
