@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from algotrade.domain.money import MICROS, NANOS
+from algotrade.domain.money import MICROS, scaled
 from algotrade.errors import InputError, SecretError, SettingsError, shown
 from algotrade.record import NamedTuple
 from algotrade.settings import FEEDS, FORMATS, MODEL_KINDS, SETTINGS, SOURCES, SWITCHES, Setting
@@ -303,8 +302,7 @@ def _known(name: str, where: str) -> str:
 
 
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
-_SCALES = {"usd": MICROS, "shares": NANOS, "percent": 100, "count": 1, "fraction": MICROS}
-_SCALES["ratio"] = 100
+_DIGITS = {"usd": 6, "shares": 9, "percent": 2, "count": 0, "fraction": 6, "ratio": 2}
 _CHOICES = {
     "source": SOURCES,
     "model": MODEL_KINDS,
@@ -349,14 +347,15 @@ def _check_symbols(setting: Setting, value: Value) -> None:
 def _parse_number(setting: Setting, value: Value) -> int:
     if not _NUMBER.fullmatch(value.text):
         raise _wrong(setting, value, "a plain number, not negative")
-    scaled = Decimal(value.text) * _SCALES[setting.kind]
-    if scaled != int(scaled):
+    digits = _DIGITS[setting.kind]
+    number = scaled(value.text, digits)
+    if number is None:
         raise _wrong(setting, value, "fewer decimals")
-    if setting.most and scaled > Decimal(setting.most) * _SCALES[setting.kind]:
+    if setting.most and number > (scaled(setting.most, digits) or 0):
         raise _wrong(setting, value, f"at most {setting.most}")
-    if setting.kind == "fraction" and not 0 < scaled < MICROS:
+    if setting.kind == "fraction" and not 0 < number < MICROS:
         raise _wrong(setting, value, "a number between 0 and 1")
-    return int(scaled)
+    return number
 
 
 def _wrong(setting: Setting, value: Value, wanted: str) -> Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import os
 import signal
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
-from typer.main import get_command
+from typer.main import get_command, get_group
 
 from algotrade import __version__
 from algotrade.cli.output import write_error
@@ -28,6 +29,7 @@ from algotrade.errors import (
 from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import FrameType
 
 
@@ -102,13 +104,22 @@ class LazyGroup(TyperGroup):
         """Import the command that was named; a near miss is suggested by typer."""
         self.commands = {name: TyperCommand(name=name) for name in COMMANDS}
         name, found, rest = super().resolve_command(ctx, args)
-        return name, load_command(name) if name and found else found, rest
+        return name, load_command(name, rest) if name and found else found, rest
 
 
-def load_command(name: str) -> Any:  # noqa: ANN401  typer's own command
-    """Import a command's module and give the command."""
+def load_command(name: str, words: Sequence[str] = ()) -> Any:  # noqa: ANN401  typer's own command
+    """Import a command's module and give the command.
+
+    words: what follows its name; where that names one of a group's commands, the group is given
+    with that one alone, as to build all of them takes longer than most run.
+    """
     module = importlib.import_module(f"algotrade.cli.{COMMANDS[name].module}")
-    found: Any = get_command(module.APPS[name])
+    group: typer.Typer = module.APPS[name]
+    named = [one for one in group.registered_commands if words and one.name == words[0]]
+    if named:
+        group = copy.copy(group)
+        group.registered_commands = named
+    found: Any = get_group(group) if named else get_command(group)
     found.name = name
     return found
 

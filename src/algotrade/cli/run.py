@@ -128,15 +128,45 @@ def with_settings(run: Run, flags: dict[str, str | None]) -> Run:
     return run._replace(settings=run.settings.with_flags(flags))
 
 
-def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Make a command of a function (run, own flags...): add the shared flags, build the run.
+class _Command:
+    """A function (run, own flags...) as a command that takes the shared flags, too.
 
-    A group's function takes the context, too; it is left alone where a subcommand follows, and the
-    flags typed before that hold for the subcommand.
+    Typer asks for signature and annotations of what it runs; they are read then and not before, as
+    a group has ten commands of which one runs.
     """
-    signature = inspect.signature(function, eval_str=True)
-    own = list(signature.parameters.values())[1:]
-    shared = [
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        functools.update_wrapper(self, function, _NAMES, ())
+        self._function = function
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  as typer reads them
+        if name not in ("__signature__", "__annotations__"):
+            raise AttributeError(name)
+        signature = inspect.signature(self._function, eval_str=True)
+        own = list(signature.parameters.values())[1:]
+        keyword_own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
+        parameters = [*keyword_own, *_shared_parameters()]
+        self.__signature__ = signature.replace(parameters=parameters)
+        self.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
+        return vars(self)[name]
+
+    def __call__(self, **typed: Any) -> None:  # noqa: ANN401  whatever the flags are
+        context = typed.get("ctx")
+        if context is not None and context.invoked_subcommand:
+            State.inherited = {name: typed[name] for name in SHARED}
+            return
+        State.command = self._function.__name__
+        typed |= {name: typed[name] or State.inherited.get(name) for name in SHARED}
+        own = {name: value for name, value in typed.items() if name not in SHARED}
+        self._function(_make_run(typed), **own)
+
+
+_NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
+
+
+@functools.lru_cache(maxsize=1)
+def _shared_parameters() -> tuple[inspect.Parameter, ...]:
+    return tuple(
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
@@ -144,23 +174,16 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             annotation=annotation,
         )
         for name, annotation in SHARED.items()
-    ]
+    )
 
-    @functools.wraps(function)
-    def wrapper(**typed: Any) -> None:  # noqa: ANN401  whatever the flags are
-        context = typed.get("ctx")
-        if context is not None and context.invoked_subcommand:
-            State.inherited = {name: typed[name] for name in SHARED}
-            return
-        State.command = function.__name__
-        typed |= {name: typed[name] or State.inherited.get(name) for name in SHARED}
-        function(_make_run(typed), **{p.name: typed[p.name] for p in own})
 
-    keyword_own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    parameters = [*keyword_own, *shared]
-    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
-    return wrapper
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a command of a function (run, own flags...): add the shared flags, build the run.
+
+    A group's function takes the context, too; it is left alone where a subcommand follows, and the
+    flags typed before that hold for the subcommand.
+    """
+    return _Command(function)
 
 
 def check_target(settings: Settings, path: str | None, flag: str) -> None:

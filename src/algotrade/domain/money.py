@@ -7,7 +7,6 @@ Names say the unit: a plain `price`, `cash`, `notional` is in micro-dollars (1e-
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
 from algotrade.errors import InputError, shown
 
@@ -26,8 +25,8 @@ def parse_quantity(text: str, *, field: str = "--qty") -> int:
             f"{field} {shown(text)} is not a quantity",
             hint="a positive number of shares such as 10 or 0.5 (at most 9 digits, 9 decimals)",
         )
-    quantity = int(Decimal(text) * NANOS)
-    if quantity == 0:
+    quantity = scaled(text, 9)
+    if not quantity:
         raise InputError(
             f"{field} {shown(text)} is zero", hint="a positive number of shares such as 10"
         )
@@ -41,10 +40,17 @@ def parse_usd(text: str, *, field: str) -> int:
             f"{field} {shown(text)} is not an amount in dollars",
             hint="a positive amount such as 2500 or 19.99 (at most 12 digits, 6 decimals)",
         )
-    amount = int(Decimal(text) * MICROS)
-    if amount == 0:
+    amount = scaled(text, 6)
+    if not amount:
         raise InputError(f"{field} {shown(text)} is zero", hint="a positive amount such as 2500")
     return amount
+
+
+def scaled(text: str, digits: int) -> int | None:
+    """Read plain decimal text as a count of 10 ** -digits, or None where decimals would be lost."""
+    whole, _, part = text.partition(".")
+    part = part.rstrip("0")
+    return int(whole + part.ljust(digits, "0")) if len(part) <= digits else None
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:
