@@ -163,7 +163,7 @@ def run_ours(panel: Sequence[Series]) -> Callable[[], Result]:
 
 def ours_command(bars: Path, home: Path) -> list[str]:
     """Prepare a home with the bars of a CSV file, untimed; give the command line to time."""
-    program = [sys.executable, "-m", "algotrade"]
+    program = [str(Path(sys.executable).with_name("algotrade"))]
     place = ["--home", str(home), "--source", "csv"]
     if home.exists():
         shutil.rmtree(home)  # a run that is known already would not be written again

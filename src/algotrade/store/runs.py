@@ -44,6 +44,9 @@ class RunRecord(NamedTuple):
     report: Mapping[str, Any]
 
 
+_CHUNK = 1000  # rows hashed at once
+
+
 class RunTrail(NamedTuple):
     """The journal of a run; decisions as rows in the order of `v_run_decisions`' table."""
 
@@ -63,18 +66,14 @@ def save_run(db: sqlite3.Connection, record: RunRecord, trail: RunTrail) -> RunR
     )
     db.execute(f"INSERT INTO runs ({_COLUMNS}) VALUES ({','.join('?' * len(row))})", row)
     name = record.run_id
-    db.executemany(
-        "INSERT INTO run_entries VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-        ((name, seq, *entry) for seq, entry in enumerate(trail.entries, 1)),
-    )
-    db.executemany(
-        "INSERT INTO run_decisions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-        ((name, seq, *one) for seq, one in enumerate(trail.decisions, 1)),
-    )
-    db.executemany(
-        "INSERT INTO run_marks VALUES (?,?,?,?,?)", ((name, *mark) for mark in trail.marks)
-    )
-    db.execute("INSERT INTO run_digests VALUES (?, ?)", (name, run_digest(db, name)))
+    entries = [(name, seq, *entry) for seq, entry in enumerate(trail.entries, 1)]
+    decisions = [(name, seq, *one) for seq, one in enumerate(trail.decisions, 1)]
+    marks = [(name, *mark) for mark in trail.marks]
+    db.executemany("INSERT INTO run_entries VALUES (?,?,?,?,?,?,?,?,?,?,?)", entries)
+    db.executemany("INSERT INTO run_decisions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", decisions)
+    db.executemany("INSERT INTO run_marks VALUES (?,?,?,?,?)", marks)
+    digest = _digest([tuple(row)], entries, decisions, marks)
+    db.execute("INSERT INTO run_digests VALUES (?, ?)", (name, digest))
     return _record(row)
 
 
@@ -88,11 +87,15 @@ _PARTS = (
 
 def run_digest(db: sqlite3.Connection, run_id: str) -> str:
     """Give the SHA-256 of a run and its whole journal, row by row."""
+    return _digest(*(db.execute(part, (run_id,)).fetchall() for part in _PARTS))
+
+
+def _digest(*parts: Sequence[tuple[Any, ...]]) -> str:
+    """Hash rows as they lie in the store, which gives back what it was given."""
     digest = hashlib.sha256()
-    for part in _PARTS:
-        rows = db.execute(part, (run_id,))
-        while chunk := rows.fetchmany(1000):
-            digest.update(ascii(chunk).encode())
+    for rows in parts:
+        for start in range(0, len(rows), _CHUNK):
+            digest.update(ascii(rows[start : start + _CHUNK]).encode())
     return digest.hexdigest()
 
 
