@@ -1,11 +1,12 @@
 """Two workers against one on a search, as a ratio within one run.
 
-    python bench/bench_workers.py [ROUNDS] [--jobs N] [--bars N]
+    python bench/bench_workers.py [ROUNDS] [--jobs N] [--symbols N] [--bars N]
 
-Six points of a forest, walked forward over eight blocks of four symbols. Both take turns, round by
-round; the processes are started anew each time, and that counts. Printed are the medians, the
-smallest and the median of the per-round ratios; the choices must be equal to the bit. Wall time, so
-the machine must have the cores free.
+Six points of a forest, walked forward over eight blocks of sixteen symbols. Both take turns, round
+by round; the processes are started anew each time, and that counts: a second or so for each, which
+a search of a few seconds does not earn back. Printed are the medians, the smallest and the median
+of the per-round ratios; the choices must be equal to the bit. Wall time, so the machine must have
+the cores free.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # its markets
@@ -45,12 +47,16 @@ def run(dataset: Dataset, jobs: int) -> tuple[float, Searched]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("rounds", nargs="?", type=int, default=3)
+    parser.add_argument("rounds", nargs="?", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--symbols", type=int, default=16)
     parser.add_argument("--bars", type=int, default=2_500)
     asked = parser.parse_args()
     dataset = build_dataset(
-        [planted(name, 7 + place, asked.bars, edge=0.004) for place, name in enumerate("ABCD")]
+        [
+            planted(name, 7 + place, asked.bars, edge=0.004)
+            for place, name in enumerate(ascii_uppercase[: asked.symbols])
+        ]
     )
     pairs = []
     for _ in range(asked.rounds):
