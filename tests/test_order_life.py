@@ -107,7 +107,7 @@ def test_code_and_store_allow_the_same_steps(db: sqlite3.Connection, before: str
 
 
 def test_the_store_names_exactly_the_steps_of_the_table() -> None:
-    named = {tuple(pair.split(">")) for pair in re.findall(r"'(\w*>\w+)'", ORDERS)}
+    named = {tuple(pair.split(">")) for pair in re.findall(r",(\w*>\w+)(?=,)", ORDERS)}
     assert named == {(before, after) for before, ends in ARROWS.items() for after in ends}
 
 
