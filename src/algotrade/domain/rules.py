@@ -165,10 +165,14 @@ FIRST_IDS = (
 FIRST = tuple(RULE[rule_id] for rule_id in FIRST_IDS)
 LATER = tuple(rule for rule in RULES if rule.id not in FIRST_IDS)
 
-# no reason lets an order pass these
+# no reason lets an order pass these, nor what halts
 NEVER_OVERRIDDEN = frozenset(
     {"R01", "R01r", "R02", "R03", "R03a", "R08", "R13", "R29", "R34"}
+    | {rule.id for rule in RULES if rule.kind == HALT}
 )  # fmt: skip
+MAY_BE_OVERRIDDEN = tuple(
+    rule.id for rule in RULES if rule.where and rule.id not in NEVER_OVERRIDDEN
+)
 
 # fields of Limits and the settings they are read from, where no rule names them
 MORE_FIELDS = {

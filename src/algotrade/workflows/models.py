@@ -22,7 +22,7 @@ from algotrade.store.models import (
     ModelState,
     model_states,
 )
-from algotrade.workflows.context import CSV, Workspace
+from algotrade.workflows.context import CSV, DAILY, Workspace, check_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -136,7 +136,11 @@ def note_drift(ws: Workspace, symbols: Iterable[str]) -> None:
 
 
 def no_bars(ws: Workspace, symbol: str) -> DataError:
-    """Say that a symbol has no bars of this source, and which other source has."""
+    """Say that a symbol has no bars of this source, and which other source has.
+
+    Where a key is missing that they could be fetched with, that is raised (SecretError).
+    """
+    check_key(ws.settings, ws.source)
     others = sorted(
         {found.source for found in bar_store.summaries(ws.db) if found.symbol == symbol}
         - {ws.source}
@@ -186,6 +190,8 @@ def choose_model_for(
     }
     usable = [record for record in usable if record.model_id not in gone]
     if not usable:
+        if not bar_store.stored_symbols(ws.db, ws.source, DAILY):
+            check_key(ws.settings, ws.source)
         trained_on = f"; there is one of source {known[0].source}" if known else ""
         raise ModelError(f"no model of source {ws.source}{trained_on}", hint="algotrade train")
     if as_of is None:

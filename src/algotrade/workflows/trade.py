@@ -22,6 +22,7 @@ from algotrade.workflows.settle import settle
 from algotrade.workflows.speakers import (
     Speaker,
     check_reads,
+    check_stop,
     find_speaker,
     hear,
     lookback_of,
@@ -305,6 +306,7 @@ def _decide(
             _let_shadow_speak(ws, speaker, moments)
     asked = {*request.symbols}
     made = {one.symbol: one for one in book.decisions if one.symbol in asked}
+    check_stop(request.sizing, moments, made)
     words = speaker.model.words if speaker.model else None
     return Pass(decisions=made, already=already, model=words)
 
