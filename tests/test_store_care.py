@@ -253,7 +253,7 @@ def test_a_command_that_reads_reads_where_nothing_can_be_written(
     store = home / "data" / "algotrade.db"
     told: list[str] = []
 
-    def refused(_: Path) -> sqlite3.Connection:
+    def refused(_: Path, **_more: float) -> sqlite3.Connection:
         error = sqlite3.OperationalError("unable to open database file")
         error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
         raise error

@@ -148,9 +148,9 @@ def shadow(
     chosen = None if model == "off" else model
     with run.workspace() as ws:
         set_shadow(ws, chosen)
-    row = {"shadow": chosen}
+    data, row = {"shadow": chosen}, {"shadow": chosen or "off"}
     told = f"shadow   {chosen}, from the next predict or trade on" if chosen else "shadow   none"
-    run.out.emit(View(schema="algotrade.models-shadow/1", data=row, rows=[row], above=[told]))
+    run.out.emit(View(schema="algotrade.models-shadow/1", data=data, rows=[row], above=[told]))
 
 
 @APPS["models"].command("rm")

@@ -69,6 +69,19 @@ class Model(NamedTuple):
         """Name it with what it is."""
         return f"{self.card.id} ({self.standing.words})"
 
+    @property
+    def direction_only(self) -> bool:
+        """Tell whether the gate let it pass for its direction only: no size rests on its p(up)."""
+        return is_direction_only(self.card, self.standing)
+
+
+def is_direction_only(card: ModelCard, standing: Standing) -> bool:
+    """Tell what the newest judgement says: that of its promotion, else that of its training."""
+    last = standing.last
+    if last is not None and "direction_only" in last.numbers:
+        return bool(last.numbers["direction_only"])
+    return card.judgement is not None and card.judgement.direction_only
+
 
 def load_model(
     ws: Workspace, model_id: str | None = None, *, as_of: int | None = None, live: bool = False

@@ -80,6 +80,18 @@ def check_reads(sizing: Sizing | None, exit_below: float | None, *, has_probabil
         raise InputError("--exit-below reads p(up), which only a model says", hint="leave it out")
 
 
+def check_flat(sizing: Sizing | None, model: Model | None) -> None:
+    """Refuse a size by p(up) where the gate let a model pass for its direction only."""
+    if model is None or sizing is None or sizing.kind != PROBABILITY:
+        return
+    if model.direction_only:
+        raise InputError(
+            f"model {model.card.id} passed the gate for its direction only: its p(up) is worse than the"
+            " base rate, and --probability sizes by it",
+            hint="--equity 10%, or another size",
+        )
+
+
 def check_stop(
     sizing: Sizing | None, moments: Sequence[Moment], made: Mapping[str, Decision]
 ) -> None:

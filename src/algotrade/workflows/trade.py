@@ -21,6 +21,7 @@ from algotrade.workflows.models import choose_model_for, no_bars
 from algotrade.workflows.settle import settle
 from algotrade.workflows.speakers import (
     Speaker,
+    check_flat,
     check_reads,
     check_stop,
     find_speaker,
@@ -268,6 +269,7 @@ def _decide(
         params=request.params,
     )
     check_reads(request.sizing, request.exit_below, has_probability=speaker.model is not None)
+    check_flat(request.sizing, speaker.model)
     policy = policy_of(ws.account, request, speaker)
     moments, already = [], {}
     keep = isinstance(book, journal.StoreJournal)
