@@ -43,7 +43,7 @@ def restore(
     run: Run,
     file: Annotated[str, typer.Argument(help="The backup.")],
     reason: Annotated[
-        str, typer.Option("--reason", help="Why commits or the manifest may lack; it is sealed.")
+        str, typer.Option("--reason", help="Why commits or manifest may be missing; it is sealed.")
     ] = "",
 ) -> None:
     """Check a backup, set aside the store that is there, and put the backup in its place."""

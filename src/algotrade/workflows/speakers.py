@@ -86,8 +86,8 @@ def check_flat(sizing: Sizing | None, model: Model | None) -> None:
         return
     if model.direction_only:
         raise InputError(
-            f"model {model.card.id} passed the gate for its direction only: its p(up) is worse than the"
-            " base rate, and --probability sizes by it",
+            f"model {model.card.id} passed the gate for its direction only: its p(up) is worse than"
+            " the base rate, and --probability sizes by it",
             hint="--equity 10%, or another size",
         )
 
