@@ -131,7 +131,7 @@ def write_halt_file(settings: Settings, reason: str) -> None:
     """
     if not settings.home.is_dir():
         raise InputError(f"no workspace at {settings.home}", hint="name it with --home")
-    if settings.halt_file.is_dir():  # it has the name, and nothing can stand in it
+    if settings.halt_file.is_dir():  # its name halts, and no words can stand in it
         return
     try:
         handle = os.open(settings.halt_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
