@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "algotrade"
 
-BOTTOM = {"bars", "clock", "config", "export", "measures", "own_code", "settings"}
+BOTTOM = {"bars", "clock", "config", "export", "measures", "own_code", "settings", "values"}
 ROOMS = {"broker", "market", "learning", "trading", "portfolio", "store"}
 _GROUND = {"errors", "record", "domain", *BOTTOM}
 _ALL = {*_GROUND, *ROOMS, "workflows"}

@@ -163,7 +163,7 @@ def test_a_backup_of_an_older_schema_comes_up_to_date(
 ) -> None:
     first_store(tmp_path / "old.db", monkeypatch)
     first_journal(tmp_path / "old.db")
-    restore(settings_of(tmp_path / "home"), str(tmp_path / "old.db"), "")
+    restore(settings_of(tmp_path / "home"), str(tmp_path / "old.db"), "made before manifests")
     with contextlib.closing(open_store(tmp_path / "home" / "data" / "algotrade.db")) as db:
         names = {one.what: one.found for one in check_store(db)}
     assert names["commits sealed"] == 2  # the first over all there was, and the restoring
@@ -253,7 +253,7 @@ def test_a_command_that_reads_reads_where_nothing_can_be_written(
     store = home / "data" / "algotrade.db"
     told: list[str] = []
 
-    def refused(_: Path) -> sqlite3.Connection:
+    def refused(_: Path, **_more: float) -> sqlite3.Connection:
         error = sqlite3.OperationalError("unable to open database file")
         error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
         raise error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from algotrade.domain.orders import BUY
-from algotrade.errors import DataError, InputError, ModelError
+from algotrade.errors import DataError, InputError, ModelError, SecretError
 from algotrade.learning.audit import AuditReport
 from algotrade.learning.audit_features import Outcome
 from algotrade.learning.gate import GateVerdict, Trials
@@ -239,11 +239,13 @@ def test_what_differs_and_nothing_else(ws: Workspace) -> None:
 
 def test_sources_are_never_mixed(made: Path) -> None:
     with opened(made) as ws:
-        other = ws._replace(source="polygon")
+        other = ws._replace(source="csv")
         with pytest.raises(DataError, match="was trained on source sample"):
             choose_model_for(other, ids(ws)[0])
         with pytest.raises(ModelError, match="there is one of source sample"):
             choose_model_for(other)
+        with pytest.raises(SecretError, match="needs an API key"):  # without which no bars come
+            choose_model_for(ws._replace(source="polygon"))
 
 
 def test_after_its_time_a_model_only_ends_what_is_held(made: Path, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from algotrade.learning.card import from_json, plan_hash
 from algotrade.learning.dataset import build_dataset
 from algotrade.learning.labels import LabelSpec
 from algotrade.store import records, trials
+from algotrade.values import read_params, read_window
 from algotrade.workflows import train as train_workflow
-from algotrade.workflows.train_plan import read_params, read_window
 from algotrade.workflows.trials import trials_of
 from cli_helpers import cli, contents, copied, files, one_clear_line, query
 from planted_markets import noise, planted

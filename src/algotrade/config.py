@@ -6,22 +6,23 @@ error, so that a misspelt limit is never silently absent.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from algotrade.domain.money import MICROS, scaled
-from algotrade.errors import InputError, SecretError, SettingsError, shown
+from algotrade.errors import SecretError, SettingsError, shown
 from algotrade.record import NamedTuple
-from algotrade.settings import FEEDS, FORMATS, MODEL_KINDS, SETTINGS, SOURCES, SWITCHES, Setting
+from algotrade.settings import SETTINGS
+from algotrade.values import FLAG, Value, parse_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from algotrade.domain.costs import CostModel
     from algotrade.domain.risk import Limits
+    from algotrade.settings import Setting
 
 FILE_NAME = "algotrade.toml"
 HALT_FILE = "HALT"
@@ -33,13 +34,6 @@ _RESERVED = ("ALGOTRADE_HOME", "ALGOTRADE_NOW", "ALGOTRADE_HALT", WEBHOOK_VARIAB
 
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
-
-
-class Value(NamedTuple):
-    """A setting's text and the layer it came from."""
-
-    text: str
-    origin: str
 
 
 class Secret:
@@ -66,6 +60,7 @@ class Settings(NamedTuple):
     halt: str | None
     key: Secret | None
     watchlists: Mapping[str, tuple[str, ...]]
+    spared: tuple[str, ...] = ()  # what is wrong and stands at its default: see `load_settings`
 
     def text(self, name: str) -> str:
         """Give a setting's text."""
@@ -73,7 +68,7 @@ class Settings(NamedTuple):
 
     def number(self, name: str) -> int:
         """Give a setting in its integer unit: micro-dollars, nano-shares, bps or a count."""
-        return _parse(_BY_NAME[name], self.values[name])
+        return parse_value(_BY_NAME[name], self.values[name])
 
     @property
     def store(self) -> Path:
@@ -132,30 +127,73 @@ def load_settings(
     home: str | None = None,
     flags: Mapping[str, str | None] | None = None,
     isolated: bool = False,
+    ending: bool = False,
 ) -> Settings:
     """Read every layer once and check every value; `flags` maps setting names to typed text.
 
-    isolated: read no environment, so that only defaults, the home's file and flags count.
+    isolated: read no environment, so that only defaults, the home's file and flags count. ending:
+    for what only ends orders and positions: a wrong setting that it can do without stands at its
+    default and is told in `spared`.
     """
     environ: Mapping[str, str] = {} if isolated else os.environ
     where, origin = _find_home(home, environ)
-    values = {setting.name: Value(setting.default, "default") for setting in SETTINGS}
     table = _read_file(where / FILE_NAME)
-    watchlists = _watchlists(table.pop(WATCHLISTS, {}))
-    values.update(_from_file(table, where / FILE_NAME))
-    values.update(_from_environment(environ))
-    values.update(_from_flags(flags or {}))
-    for name, value in values.items():
-        _parse(_BY_NAME[name], value)
+    lists = table.pop(WATCHLISTS, {})
+    values = {setting.name: Value(setting.default, "default") for setting in SETTINGS}
+    layers = {**_from_file(table), **_from_environment(environ), **_from_flags(flags or {})}
+    spares = _Spares(_not_needed(layers) if ending else (), [])
+    for name, value in layers.items():
+        with spares.sparing(name):
+            parse_value(_known(name, value, where), value)
+            values[name] = value
+    watchlists, key = {}, None
+    with spares.sparing(WATCHLISTS):
+        watchlists = _watchlists(lists)
+    with spares.sparing("key_file"):
+        key = _find_key(values["key_file"].text, where, environ)
     return Settings(
         home=where,
         home_origin=origin,
         values=values,
         now=environ.get("ALGOTRADE_NOW") or None,
         halt=environ.get("ALGOTRADE_HALT") or None,
-        key=_find_key(values["key_file"].text, where, environ),
+        key=key,
         watchlists=watchlists,
+        spared=tuple(spares.told),
     )
+
+
+_SPARED = (
+    *("risk.", "train.", "watch.", "notify.", "backup."),
+    *(WATCHLISTS, "api_base", "rate", "history_years", "format", "cash_usd"),
+)
+
+
+class _Spares(NamedTuple):
+    """Beginnings of the names of settings that may be wrong, and what was told of those."""
+
+    names: tuple[str, ...]
+    told: list[str]
+
+    @contextlib.contextmanager
+    def sparing(self, name: str) -> Iterator[None]:
+        """Note what is wrong with a setting that may be, instead of raising it."""
+        try:
+            yield
+        except SettingsError as error:
+            if not name.startswith(self.names):
+                raise
+            self.told.append(error.message)
+
+
+def _not_needed(layers: Mapping[str, Value]) -> tuple[str, ...]:
+    """Give what ending positions can do without.
+
+    The costs are those of fills in a simulated account; the key tells which source `auto` is.
+    """
+    at_broker = "broker" in layers and layers["broker"].text != "simulated"
+    named = at_broker or ("source" in layers and layers["source"].text != "auto")
+    return (*_SPARED, *(["costs."] if at_broker else []), *(["key_file"] if named else []))
 
 
 def bare_settings(home: str | None) -> Settings:
@@ -189,7 +227,7 @@ def broker_keys(settings: Settings, broker: str, *, live: bool) -> tuple[Secret,
 
 def read_again(settings: Settings) -> Settings:
     """Read the file and the environment anew, for a process that stays; flags stay as typed."""
-    flags = {name: one.text for name, one in settings.values.items() if one.origin == "flag"}
+    flags = {name: one.text for name, one in settings.values.items() if one.origin == FLAG}
     return load_settings(home=str(settings.home), flags=flags)
 
 
@@ -233,13 +271,17 @@ def _read_file(path: Path) -> dict[str, object]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from error
+        raise SettingsError(
+            f"{path} cannot be read: {error}", hint="mend it; algotrade risk halt needs no settings"
+        ) from error
     import tomllib
 
     try:
         return tomllib.loads(content, parse_float=str)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: {error}") from error
+        raise SettingsError(
+            f"{path}: {error}", hint="mend that line; algotrade risk halt needs no settings"
+        ) from error
 
 
 def _watchlists(table: object) -> dict[str, tuple[str, ...]]:
@@ -255,11 +297,8 @@ def _watchlists(table: object) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _from_file(table: Mapping[str, object], path: Path) -> dict[str, Value]:
-    found: dict[str, Value] = {}
-    for name, value in _flatten("", table):
-        found[_known(name, str(path))] = Value(value, FILE_NAME)
-    return found
+def _from_file(table: Mapping[str, object]) -> dict[str, Value]:
+    return {name: Value(value, FILE_NAME) for name, value in _flatten("", table)}
 
 
 def _flatten(prefix: str, table: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -278,92 +317,29 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Value]:
     for variable, text in environ.items():
         if not variable.startswith(_PREFIX) or variable in _RESERVED:
             continue
-        name = names.get(variable) or _known(variable, "the environment")
-        found[name] = Value(text, variable)
+        name = variable.removeprefix(_PREFIX).lower().replace("__", ".")
+        found[names.get(variable, name)] = Value(text, variable)
     return found
 
 
 def _from_flags(flags: Mapping[str, str | None]) -> dict[str, Value]:
-    found = {name: Value(text, "flag") for name, text in flags.items() if text is not None}
+    found = {name: Value(text, FLAG) for name, text in flags.items() if text is not None}
     for name, value in found.items():
-        _parse(_BY_NAME[name], value)
+        parse_value(_BY_NAME[name], value)
     return found
 
 
-def _known(name: str, where: str) -> str:
-    if name in _BY_NAME:
-        return name
+def _known(name: str, value: Value, home: Path) -> Setting:
+    if name in _BY_NAME and value.origin in (FILE_NAME, FLAG, variable_of(name)):
+        return _BY_NAME[name]
     import difflib
 
+    in_file = value.origin == FILE_NAME
+    said, where = (name, str(home / FILE_NAME)) if in_file else (value.origin, "the environment")
     known = [*_BY_NAME, *map(variable_of, _BY_NAME)]
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(said, known, n=1)
     hint = f"did you mean {near[0]}?" if near else "algotrade config show lists the settings"
-    raise SettingsError(f"unknown setting {shown(name)} in {where}", hint=hint)
-
-
-_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
-_DIGITS = {"usd": 6, "shares": 9, "percent": 2, "count": 0, "fraction": 6, "ratio": 2}
-_CHOICES = {
-    "source": SOURCES,
-    "model": MODEL_KINDS,
-    "format": FORMATS,
-    "switch": SWITCHES,
-    "feed": FEEDS,
-}
-
-
-def _parse(setting: Setting, value: Value) -> int:
-    """Check a value by its kind; give numbers in their integer unit, 0 for the others."""
-    if setting.kind in _CHOICES:
-        choices = _CHOICES[setting.kind]
-        is_path = setting.kind == "model" and ":" in value.text  # of a class, found when it is made
-        if value.text not in choices and not is_path:
-            raise _wrong(setting, value, "one of " + ", ".join(choices))
-        return 0
-    if setting.kind == "url":
-        if not value.text.startswith(("https://", "http://")):
-            raise _wrong(setting, value, "an address that begins with https://")
-        return 0
-    if setting.kind == "symbols":
-        _check_symbols(setting, value)
-        return 0
-    if setting.kind == "text":
-        return 0
-    return _parse_number(setting, value)
-
-
-def _check_symbols(setting: Setting, value: Value) -> None:
-    from algotrade.domain.symbols import parse_symbol
-
-    for name in value.text.replace(",", " ").split():
-        try:
-            choice = parse_symbol(name)
-        except InputError:
-            choice = None
-        if choice is None or choice.note is not None:
-            raise _wrong(setting, value, "tickers as they are stored, such as AAPL BRK.B")
-
-
-def _parse_number(setting: Setting, value: Value) -> int:
-    if not _NUMBER.fullmatch(value.text):
-        raise _wrong(setting, value, "a plain number, not negative")
-    digits = _DIGITS[setting.kind]
-    number = scaled(value.text, digits)
-    if number is None:
-        raise _wrong(setting, value, "fewer decimals")
-    if setting.most and number > (scaled(setting.most, digits) or 0):
-        raise _wrong(setting, value, f"at most {setting.most}")
-    if setting.kind == "fraction" and not 0 < number < MICROS:
-        raise _wrong(setting, value, "a number between 0 and 1")
-    return number
-
-
-def _wrong(setting: Setting, value: Value, wanted: str) -> Exception:
-    kind = InputError if value.origin == "flag" else SettingsError
-    return kind(
-        f"{setting.name} = {shown(value.text)} (from {value.origin}) cannot be used",
-        hint=f"{wanted}; {setting.doc}",
-    )
+    raise SettingsError(f"unknown setting {shown(said)} in {where}", hint=hint)
 
 
 def _find_key(key_file: str, home: Path, environ: Mapping[str, str]) -> Secret | None:

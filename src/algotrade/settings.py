@@ -9,6 +9,8 @@ MODEL_KINDS = ("auto", "logit", "rf", "hgb", "blend")  # or the import path of a
 FORMATS = ("auto", "table", "tsv", "csv", "json", "jsonl")
 SWITCHES = ("off", "on")
 FEEDS = ("auto", "stream", "poll", "stored")
+NUMBERS = ("usd", "shares", "percent", "count", "fraction", "ratio")  # kinds; others are text
+NOTICES = ("fills", "refusals", "halts", "failures")
 
 
 class Setting(NamedTuple):
@@ -28,17 +30,19 @@ SETTINGS = (
     Setting("rate", "count", "5", "API calls a minute, 0 for no pacing"),
     Setting("history_years", "count", "10", "years of history that a first fetch asks for"),
     Setting("format", "format", "auto", "output: auto, table, tsv, csv, json or jsonl"),
-    Setting("broker", "text", "simulated", "who executes: simulated, alpaca or a plug-in's name"),
+    Setting("broker", "broker", "simulated", "who executes: simulated, alpaca or a plug-in's name"),
     Setting("live", "switch", "off", "on: real money; trade also needs --live and a yes"),
     Setting("broker_base", "text", "", "another address of the broker, on loopback only"),
     Setting("paper_key_file", "text", "", "file of the paper account's key, mode 0600"),
     Setting("live_key_file", "text", "", "file of the live account's key, mode 0600"),
     Setting("cash_usd", "usd", "100000", "opening deposit of a simulated account"),
     Setting("train.model", "model", "auto", "auto, rf, logit, hgb, blend or package.module:Class"),
-    Setting("train.params", "text", "", "parameters of the model, as name=value name=value"),
+    Setting("train.params", "params", "", "parameters of the model, as name=value name=value"),
     Setting("train.features", "text", "default", "default, seed, package.module:build or a file"),
-    Setting("train.folds", "count", "5", "test blocks of the walk-forward"),
-    Setting("train.window", "text", "expanding", "what trains: expanding, or rolling:SESSIONS"),
+    Setting("train.folds", "count", "5", "test blocks of the walk-forward", "100"),
+    Setting(
+        "train.window", "window", "expanding", "what trains: expanding, rolling (756) or rolling:N"
+    ),
     Setting(
         "train.expires_days", "count", "91", "days after its newest bar a model is for, 0: ever"
     ),
@@ -104,11 +108,11 @@ SETTINGS = (
     Setting("watch.max_index_pct", "percent", "5", "M04 move of the index since the last close"),
     Setting("watch.max_range_pct", "percent", "5", "M05 range of a holding within 30 minutes"),
     Setting("watch.silence_minutes", "count", "15", "M06 minutes without a trade of a holding"),
-    Setting("notify.command", "text", "", "program that is told; its message comes on stdin"),
+    Setting("notify.command", "program", "", "program that is told; its message comes on stdin"),
     Setting(
         "notify.webhook_file", "text", "", "file with an https address that is told, mode 0600"
     ),
-    Setting("notify.on", "text", "fills,refusals,halts,failures", "what is told"),
+    Setting("notify.on", "notices", ",".join(NOTICES), "what is told"),
     Setting("notify.loopback", "switch", "off", "webhook on this machine, plain http too"),
     Setting("backup.keep", "count", "10", "backups that are kept in backups/, 0: all"),
 )

@@ -128,7 +128,7 @@ def _copy(way: str, db: sqlite3.Connection, store: Path, target: Path) -> None:
 def _restored(backup: Path, home: Path) -> int:
     """Restore into a home of its own, look it over, and count its commits."""
     settings = load_settings(home=str(home), isolated=True)
-    restore(settings, str(backup), "")
+    restore(settings, str(backup), "a copy by cp has no manifest")
     with sqlite_errors(settings.store), contextlib.closing(open_store(settings.store)) as db:
         list(check_store(db))
         found = ledger_world.size(db)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -290,20 +291,35 @@ def test_a_broken_store_halts_by_file(holding: Path, broken: str) -> None:
     assert again.code == 10
 
 
+@pytest.fixture
+def no_halt_file(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Refuse the file HALT, as a read-only home does."""
+    opened = os.open
+
+    def refused(path: str, *more: Any) -> int:  # noqa: ANN401  as of os.open
+        if str(path).endswith("/HALT"):
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        return opened(path, *more)
+
+    monkeypatch.setattr(os, "open", refused)
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("no_halt_file")
 def test_halt_tells_why_it_could_not_halt(holding: Path) -> None:
-    (holding / "HALT").mkdir()  # what a read-only home does to a file, for root, too
     (holding / "data" / "algotrade.db").write_bytes(b"")
     ran = cli("risk", "halt", "--reason", "drill", home=holding, env=live("http://127.0.0.1:1"))
     assert ran.code == 11
     assert "trading is NOT halted" in ran.err
 
 
-def test_a_halt_that_no_file_takes_stands_in_the_ledger(holding: Path) -> None:
-    (holding / "HALT").mkdir()
+def test_a_halt_that_no_file_takes_stands_in_the_ledger(
+    holding: Path, no_halt_file: pytest.MonkeyPatch
+) -> None:
     ran = cli("risk", "halt", "--reason", "drill", home=holding, env=live("http://127.0.0.1:1"))
     assert ran.code == 0, ran
     assert "halted in the ledger only" in ran.err
-    (holding / "HALT").rmdir()
+    no_halt_file.undo()
     trade = ("trade", "--symbol", "AAPL", "--qty", "60", "--no-model")
     assert cli(*trade, home=holding, env=live("http://127.0.0.1:1", MONDAY)).code == 4
 

@@ -23,7 +23,7 @@ def backup(
     """Copy the store, whole and checked, beside whatever is writing; models are not in it."""
     from algotrade.workflows.backup import backup as backup_workflow
 
-    with run.workspace() as ws:
+    with run.workspace(reading=file is not None) as ws:  # from a read-only disk to another
         made = backup_workflow(ws, file)
     row = {
         "file": str(made.path),
@@ -43,7 +43,7 @@ def restore(
     run: Run,
     file: Annotated[str, typer.Argument(help="The backup.")],
     reason: Annotated[
-        str, typer.Option("--reason", help="Why commits may be lost; it is sealed.")
+        str, typer.Option("--reason", help="Why commits or manifest may be missing; it is sealed.")
     ] = "",
 ) -> None:
     """Check a backup, set aside the store that is there, and put the backup in its place."""

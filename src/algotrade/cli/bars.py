@@ -55,7 +55,7 @@ def bars(
     from algotrade.workflows.bars import get_bars
 
     request = _request(run, symbol, timeframe, start, end, as_of, adjusted=adjusted, tail=tail)
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         found = get_bars(ws, request)
     run.out.emit(_bars_view(found))
 
@@ -87,7 +87,7 @@ def export(
         _request(run, name, timeframe, start, end, as_of, adjusted=adjusted, tail=0)
         for name in names or [""]
     ]
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         written = export_bars(ws, requests, Path(to))
     row = {"file": to, "bars": written}
     lines = [f"wrote {written:,} bars to {to}"]

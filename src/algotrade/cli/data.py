@@ -89,6 +89,7 @@ def fetch(
     ] = False,
 ) -> None:
     """Bring bars, splits and dividends into the store; only what is missing is asked for."""
+    from algotrade.workflows.context import check_key, resolve_source
     from algotrade.workflows.fetch import fetch as fetch_workflow
     from algotrade.workflows.fetch import plan_calls
     from algotrade.workflows.fetch_plan import FetchRequest
@@ -105,6 +106,7 @@ def fetch(
         with _workspace_to_plan_in(run) as ws:
             run.out.emit(_plan_view(plan_calls(ws, request)))
         return
+    check_key(run.settings, resolve_source(run.settings))  # before a home is made
     with run.workspace(create=True) as ws, fetch_progress(run) as progress:
         result = fetch_workflow(ws, request, progress=progress)
     if not result.reports and len(result.failures) == 1:
@@ -167,7 +169,7 @@ def clock(run: Run, ctx: typer.Context) -> None:
     del ctx
     from algotrade.workflows.sample_clock import show_clock
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         run.out.emit(_clock_view(show_clock(ws)))
 
 

@@ -31,7 +31,7 @@ def quote(
     from algotrade.workflows.quotes import get_quotes
 
     names = read_symbols(run, symbols)
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         found = get_quotes(ws, names, details=details)
     run.out.emit(_quotes_view(found))
 
@@ -42,7 +42,7 @@ def market(run: Run) -> None:
     """Show whether the market is open, and the coming holidays and half days."""
     from algotrade.workflows.quotes import get_market
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         found = get_market(ws)
     run.out.emit(_market_view(found))
 

@@ -40,7 +40,7 @@ def predict(
     from algotrade.workflows.predict import predict as predict_workflow
 
     wanted = read_symbols(run, symbols or [])
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         asked = predict_workflow(ws, wanted, model, as_of=read_as_of(as_of))
     run.out.emit(_predict_view(asked))
 

@@ -33,7 +33,7 @@ def list_(run: Run) -> None:
     """List the models of this source, the newest first."""
     from algotrade.workflows.registry import list_models
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         rows = [_listed_row(one) for one in list_models(ws)]
     below = [] if rows else ["no model yet: algotrade train"]
     if any(row["gate"] == "refused" for row in rows):
@@ -54,7 +54,7 @@ def show(
     """Show a model's report, its history, drift, and what it said as a shadow."""
     from algotrade.workflows.registry import show_model
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         shown = show_model(ws, model)
     run.out.emit(_show_view(shown))
 
@@ -65,7 +65,7 @@ def diff(run: Run, first: ModelName, second: ModelName) -> None:
     """Show what differs between two models: plan, data, figures."""
     from algotrade.workflows.model_diff import diff_models
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         found = diff_models(ws, first, second)
     rows = [_diff_row(one) for one in found]
     below = [] if rows else ["nothing differs"]
@@ -117,7 +117,7 @@ def verify(
     """Hash every file again; exit code 6 where one is not what was saved."""
     from algotrade.workflows.registry import verify_models
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         found = verify_models(ws, model)
     rows = [{"model": one.model_id, "files": one.files, "fault": one.fault} for one in found]
     faults = [one for one in found if one.fault]
@@ -148,9 +148,9 @@ def shadow(
     chosen = None if model == "off" else model
     with run.workspace() as ws:
         set_shadow(ws, chosen)
-    row = {"shadow": chosen}
+    data, row = {"shadow": chosen}, {"shadow": chosen or "off"}
     told = f"shadow   {chosen}, from the next predict or trade on" if chosen else "shadow   none"
-    run.out.emit(View(schema="algotrade.models-shadow/1", data=row, rows=[row], above=[told]))
+    run.out.emit(View(schema="algotrade.models-shadow/1", data=data, rows=[row], above=[told]))
 
 
 @APPS["models"].command("rm")

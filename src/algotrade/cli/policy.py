@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from algotrade.cli.flags import sharing
 from algotrade.domain.decisions import EQUITY, NOTIONAL, PROBABILITY, RISK, VOLATILITY, Sizing
-from algotrade.domain.money import BPS, MICROS, parse_quantity, parse_usd
+from algotrade.domain.money import BPS, parse_quantity, parse_usd, scaled
 from algotrade.domain.orders import DAY, GTC, LIMIT, MARKET, STOP, STOP_LIMIT, TIMES_IN_FORCE
 from algotrade.errors import InputError, shown
 from algotrade.record import NamedTuple
@@ -110,10 +109,9 @@ def _read_asked(typed: Mapping[str, Any], default_size: str | None) -> Asked:
     if tif not in TIMES_IN_FORCE:
         raise InputError(f"--tif {shown(tif)} is not a time in force", hint=f"{GTC} or {DAY}")
     limit_price, limit_bps = _read_price("--limit", limit)
-    stop_price, stop_bps = _read_price("--stop", stop)
     if sizing is not None and sizing.kind == RISK:
-        sizing = _with_stop(sizing, stop_price, stop_bps)
-        stop = stop_price = stop_bps = None
+        sizing, stop = _with_stop(sizing, stop), None
+    stop_price, stop_bps = _read_price("--stop", stop)
     kinds = {(False, False): MARKET, (True, False): LIMIT, (False, True): STOP}
     return Asked(
         quantity=quantity,
@@ -132,6 +130,31 @@ def _read_asked(typed: Mapping[str, Any], default_size: str | None) -> Asked:
     )
 
 
+def read_overrides(typed: Sequence[str] | None, reason: str | None) -> tuple[str, ...]:
+    """Read ids of rules, in any case; each must be one that a reason may let an order pass."""
+    from algotrade.domain.rules import MAY_BE_OVERRIDDEN, RULE
+
+    ids = [text for one in typed or () for text in one.replace(",", " ").split()]
+    known = {rule_id.lower(): rule_id for rule_id in RULE}
+    found = {known.get(text.lower(), "") for text in ids}
+    may = f"those that may be overridden: {', '.join(MAY_BE_OVERRIDDEN)}"
+    if "" in found:
+        strange = next(text for text in ids if text.lower() not in known)
+        raise InputError(f"--override {shown(strange)} is no limit", hint=may)
+    for rule_id in sorted(found - {*MAY_BE_OVERRIDDEN}):
+        raise InputError(
+            f"--override {rule_id}: no reason lets an order pass {RULE[rule_id].name}", hint=may
+        )
+    if typed is not None and not ids:
+        raise InputError("--override names no limit", hint="--override R07 --reason TEXT")
+    if reason is not None and not reason.strip():
+        raise InputError("--reason is empty", hint="a few words; they are written down")
+    if bool(ids) != bool(reason):
+        missing, given = ("--reason", "--override") if ids else ("--override", "--reason")
+        raise InputError(f"{given} needs {missing}", hint="--override R07 --reason TEXT")
+    return tuple(sorted(found))
+
+
 def _read_params(typed: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
     """Read key=value pairs; the rule itself checks them."""
     pairs = []
@@ -146,8 +169,8 @@ def _read_params(typed: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
 def _read_percent(flag: str, text: str) -> int:
     """Read a positive percentage into basis points."""
     found = _PERCENT.fullmatch(text)
-    bps = int(Decimal(found[2]) * 100) if found else 0
-    if found is None or found[1] or bps == 0:
+    bps = scaled(found[2], 2) if found else 0
+    if found is None or found[1] or not bps:
         raise InputError(f"{flag} {shown(text)} is not a percentage", hint=f"{flag} 10%")
     return bps
 
@@ -166,13 +189,20 @@ def _read_size(given: Mapping[str, str | None]) -> tuple[int, Sizing | None]:
     return 0, Sizing(kind, amount)
 
 
-def _with_stop(sizing: Sizing, price: int | None, bps: int | None) -> Sizing:
+def _with_stop(sizing: Sizing, text: str | None) -> Sizing:
     """Give a size by risk with its stop: a price, or a distance against the position."""
-    if price is None and not bps:
+    if text is None:
         raise InputError("--risk needs a --stop", hint="--stop 95, or 5% from the close")
-    if sizing.amount == 0:
-        raise InputError("--risk 0% risks nothing", hint="--risk 0.5%")
-    return sizing._replace(stop_price=price, stop_bps=None if bps is None else abs(bps))
+    try:
+        price, bps = _read_price("--stop", text)
+    except InputError:
+        price, bps = None, 0
+    if price is None and not (bps and bps > 0):
+        raise InputError(
+            f"--stop {shown(text)} is no stop to size by",
+            hint="a price, --stop 95, or over 0% and under 100% from the close, --stop 5%",
+        )
+    return sizing._replace(stop_price=price, stop_bps=bps)
 
 
 def _read_price(flag: str, text: str | None) -> tuple[int | None, int | None]:
@@ -181,12 +211,15 @@ def _read_price(flag: str, text: str | None) -> tuple[int | None, int | None]:
         return None, None
     found = _PERCENT.fullmatch(text)
     if found is not None:
-        bps = int(Decimal(found[2]) * 100)
+        bps = scaled(found[2], 2) or 0
         if bps >= BPS:
-            raise InputError(f"{flag} {shown(text)} is no price's distance", hint=f"{flag} -0.5%")
+            raise InputError(
+                f"{flag} {shown(text)} is no price's distance", hint=f"under 100%: {flag} -0.5%"
+            )
         return None, -bps if found[1] == "-" else bps
-    if _PRICE.fullmatch(text) and Decimal(text) > 0:
-        return int(Decimal(text) * MICROS), None
+    price = scaled(text, 6) if _PRICE.fullmatch(text) else None
+    if price:
+        return price, None
     raise InputError(
         f"{flag} {shown(text)} is not a price", hint=f"{flag} 190.50, or a distance: {flag} -0.5%"
     )

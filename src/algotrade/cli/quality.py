@@ -38,7 +38,7 @@ def check(
     """Inspect stored bars: gaps, jumps, splits that prices did not follow; exit 5 or 20."""
     from algotrade.workflows.data_check import check_data
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         result = check_data(ws, read_symbols(run, symbols or []), parse_timeframe(timeframe))
     code = EXIT_DATA if result.errors else EXIT_WARNING if result.warnings else 0
     run.out.emit(_check_view(result), ok=code == 0)
@@ -56,7 +56,7 @@ def diff(
     """List what the source changed afterwards, and which decisions and models used it before."""
     from algotrade.workflows.data_diff import diff_data
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         changes = diff_data(
             ws,
             read_symbols(run, [symbol])[0] if symbol else None,
@@ -75,7 +75,7 @@ def coverage(
     """Draw which months are stored, whole, with gaps, or not at all."""
     from algotrade.workflows.data_check import draw_coverage
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         found = draw_coverage(ws, read_symbols(run, symbols or []), parse_timeframe(timeframe))
     run.out.emit(_coverage_view(found))
 

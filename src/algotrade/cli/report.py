@@ -31,7 +31,7 @@ def report(
     from algotrade.workflows.models import load_model
     from algotrade.workflows.report_html import report_page, run_curve
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         card = load_model(ws, model).card
         page = report_page(card, run_curve(ws, kept) if kept else None)
     if run.out.path == "-":

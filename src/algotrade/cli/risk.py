@@ -65,7 +65,7 @@ def what_if(
     name, *others = read_symbols(run, [symbol])
     if others:
         raise InputError(f"{shown(symbol)} is more than one symbol", hint="one order at a time")
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         found = what_if_workflow(
             ws,
             name,
@@ -101,7 +101,7 @@ def history(run: Run) -> None:
     """List every change of a limit that was made by risk set."""
     from algotrade.workflows.limit_changes import limit_history
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         found = limit_history(ws)
     run.out.emit(history_view(found))
 

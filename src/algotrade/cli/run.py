@@ -218,18 +218,25 @@ def _make_run(typed: dict[str, Any]) -> Run:
         path=typed["out"],
     )
     State.json = out.format == JSON
+    for line in settings.spared:
+        out.say(f"{line}; its default stands")
     return Run(settings=settings, out=out)
 
 
 def _load(typed: dict[str, Any]) -> Settings:
-    """Read the settings; where they are wrong a halt goes on with the home alone."""
+    """Read the settings; where they are wrong a halt goes on with the home alone.
+
+    `cancel` and `flatten` go on without those that they can do without.
+    """
     flags = {
         "source": typed["source"],
         "format": JSON if typed["json_"] else typed["format_"],
+        "broker": typed.get("broker"),
     }
     State.wrong = None
+    ending = State.command in ("cancel", "flatten")
     try:
-        return load_settings(home=typed["home"], flags=flags)
+        return load_settings(home=typed["home"], flags=flags, ending=ending)
     except SettingsError as error:
         if State.command != "halt":
             raise

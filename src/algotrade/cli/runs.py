@@ -35,7 +35,7 @@ def list_(
     """List kept runs, newest first."""
     from algotrade.workflows.runs import list_runs
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         rows = [figured_row(record) for record in list_runs(ws, last)]
     below = [] if rows else ["no runs yet: algotrade backtest AAPL --strategy sma-state"]
     view = View(schema="algotrade.runs/1", data=rows, rows=rows, columns=RUN_COLUMNS, below=below)
@@ -58,7 +58,7 @@ def show(
 
     if fills + decisions + equity > 1:
         raise InputError("--fills, --decisions and --equity are three tables", hint="give one")
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         record = find_run(ws, name)
         trail = run_trail(ws, record)
     if fills:
@@ -77,7 +77,7 @@ def diff(run: Run, first: RunName, second: RunName) -> None:
     """Tell two runs apart: what was asked, and what came of it."""
     from algotrade.workflows.runs import diff_runs, find_run
 
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         one, other = find_run(ws, first), find_run(ws, second)
     asked, figures = diff_runs(one, other)
     rows = [

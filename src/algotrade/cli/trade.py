@@ -11,7 +11,7 @@ from algotrade.cli.data import read_symbols
 from algotrade.cli.follow import Loop, follow_trades, following
 from algotrade.cli.notify import tell_trades
 from algotrade.cli.output import View
-from algotrade.cli.policy import Asked, asking
+from algotrade.cli.policy import Asked, asking, read_overrides
 from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.venue import Venue, placing
 from algotrade.cli.views import check_row, fill_lines, money
@@ -81,15 +81,15 @@ def trade(
         bool, typer.Option("--no-model", help="Skip the model; never the risk checks.")
     ] = False,
     client_id: Annotated[
-        str, typer.Option("--client-id", help="A name for a further order on the same bar.")
-    ] = "",
+        str | None, typer.Option("--client-id", help="A name for a further order on the same bar.")
+    ] = None,
     override: Annotated[
         list[str] | None,
         typer.Option("--override", help="A limit that this one order may pass, such as R07."),
     ] = None,
     reason: Annotated[
-        str, typer.Option("--reason", help="Why it may pass; kept with the decision.")
-    ] = "",
+        str | None, typer.Option("--reason", help="Why it may pass; kept with the decision.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Decide and explain; write nothing.")
     ] = False,
@@ -103,19 +103,19 @@ def trade(
 
     _check_flags(asked, side, model, no_model=no_model, only_look=loop is not None and dry_run)
     request = Request(
-        symbols=tuple(read_symbols(run, symbol)),
+        symbols=_read_traded(run, symbol, asked),
         side=_read_side(side),
         use_model=not no_model,
         model_id=model,
         client_id=_read_client_id(client_id),
-        overrides=_read_overrides(override, reason),
-        override_reason=" ".join(reason.split()),
+        overrides=read_overrides(override, reason),
+        override_reason=" ".join((reason or "").split()),
         **asked._asdict(),
     )
     if loop is not None:
         show = functools.partial(_show, run, dry_run=False)
         raise typer.Exit(follow_trades(run, request, show, loop, consent=venue.consent))
-    with run.workspace() as ws:
+    with run.workspace(reading=dry_run) as ws:
         if not may_trade(ws, venue):
             return
         results = trade_workflow(ws, request, dry_run=dry_run, consent=venue.consent)
@@ -308,35 +308,28 @@ def _target_before(decision: Decision) -> int:
     return max(0, decision.held) + max(0, decision.working)
 
 
+def _read_traded(run: Run, typed: Sequence[str], asked: Asked) -> tuple[str, ...]:
+    """Read the symbols; a stop that is a price sizes one only."""
+    symbols = tuple(read_symbols(run, typed))
+    if len(symbols) > 1 and asked.sizing is not None and asked.sizing.stop_price is not None:
+        raise InputError(
+            f"--stop is one price, and there are {len(symbols)} symbols to size by it",
+            hint="a distance from each close: --stop 5%",
+        )
+    return symbols
+
+
 def _read_side(text: str | None) -> str | None:
     if text is None or text in (BUY, SELL):
         return text
     raise InputError(f"--side {shown(text)} is not a side", hint="buy or sell")
 
 
-def _read_overrides(typed: Sequence[str] | None, reason: str) -> tuple[str, ...]:
-    """Read ids of rules; each must be one that a reason may let an order pass."""
-    from algotrade.domain.rules import NEVER_OVERRIDDEN, RULE
-
-    ids = [text for one in typed or () for text in one.replace(",", " ").split()]
-    for text in ids:
-        if text not in RULE:
-            raise InputError(f"--override {shown(text)} is no limit", hint="algotrade risk")
-        if text in NEVER_OVERRIDDEN:
-            raise InputError(
-                f"--override {text}: no reason lets an order pass {RULE[text].name}",
-                hint="algotrade risk tells what it is and what its limit is",
-            )
-    if bool(ids) != bool(reason.strip()):
-        raise InputError(
-            "--override and --reason come together", hint="--override R07 --reason TEXT"
-        )
-    return tuple(sorted(set(ids)))
-
-
-def _read_client_id(text: str) -> str:
-    if len(text) <= _CLIENT_ID_LENGTH and all(c.isalnum() or c in "-_." for c in text):
+def _read_client_id(text: str | None) -> str:
+    if text is None:
+        return ""
+    if text and len(text) <= _CLIENT_ID_LENGTH and all(c.isalnum() or c in "-_." for c in text):
         return text
     raise InputError(
-        f"--client-id {shown(text)} cannot be used", hint="up to 32 letters, digits, - _ ."
+        f"--client-id {shown(text)} cannot be used", hint="1 to 32 letters, digits, - _ ."
     )

@@ -31,9 +31,12 @@ Param = Annotated[
     list[str] | None,
     typer.Option("--param", help="Parameter of the model, name=value; may be repeated."),
 ]
-Folds = Annotated[str | None, typer.Option("--folds", help="Test blocks of the walk-forward.")]
+Folds = Annotated[
+    str | None, typer.Option("--folds", help="Test blocks of the walk-forward, 1 to 100.")
+]
 Window = Annotated[
-    str | None, typer.Option("--window", help="What trains: expanding, or rolling:SESSIONS.")
+    str | None,
+    typer.Option("--window", help="What trains: expanding, rolling (756) or rolling:SESSIONS."),
 ]
 Final = Annotated[
     bool, typer.Option("--final", help="Judge on the hold-out, too: once, and never again.")

@@ -46,7 +46,7 @@ def replay(
     """
     from algotrade.workflows.replay import replay as replay_workflow
 
-    with run.workspace(checked=False) as ws:
+    with run.workspace(reading=True, checked=False) as ws:
         result = replay_workflow(ws, what, decision_id=decision)
     run.out.emit(_replay_view(result), ok=result.identical)
     if result.difference is not None:
@@ -71,7 +71,7 @@ def parity(
     """Make every stored decision of the account again; exit 10 on any difference."""
     from algotrade.workflows.verify import verify_backtest, verify_parity
 
-    with run.workspace(checked=False) as ws:
+    with run.workspace(reading=True, checked=False) as ws:
         result = verify_parity(ws)
         walked = verify_backtest(ws) if backtest else None
     passed = result.passed and (walked is None or walked.difference is None)
@@ -99,7 +99,7 @@ def drift(
 
     start = None if first is None else end_of_day(parse_date(first, field="--from")) - DAY
     stop = None if last is None else end_of_day(parse_date(last, field="--to"))
-    with run.workspace() as ws:
+    with run.workspace(reading=True) as ws:
         result = drift_workflow(ws, from_ts=start, until_ts=stop)
     run.out.emit(_drift_view(result, TOLD))
 

@@ -204,7 +204,7 @@ def _halt_on(run: Run, error: LedgerError) -> None:
 def _dead_man(run: Run, max_age: int) -> None:
     from algotrade.workflows.heartbeat import WAIT_S, heartbeat_age
 
-    with run.workspace(wait_s=WAIT_S) as ws:
+    with run.workspace(reading=True, wait_s=WAIT_S) as ws:
         age = heartbeat_age(ws)
         account = ws.account
     alive = age is not None and age <= max_age

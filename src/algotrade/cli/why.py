@@ -14,6 +14,7 @@ from algotrade.cli.views import check_row, in_unit, money, order_words
 from algotrade.domain.decisions import EQUITY, NOTIONAL, ORDER, RISK
 from algotrade.domain.money import format_quantity, format_usd, shares
 from algotrade.domain.risk import FAIL, NOT_APPLICABLE, OVERRIDDEN
+from algotrade.domain.rules import RULE, why_not_asked
 from algotrade.domain.signals import DOWN, KEEP, UP
 from algotrade.domain.times import iso, parse_date, session_date
 
@@ -68,6 +69,7 @@ def why_view(result: WhyResult) -> View:
         "not_applicable": [
             check.id for check in decision.verdict.checks if check.status == NOT_APPLICABLE
         ],
+        "not_applicable_because": _not_asked(decision),
         "inputs": result.inputs._asdict(),
         "standing": result.model,
         "counterfactuals": nearest_rows(result.counterfactuals, decision),
@@ -106,6 +108,20 @@ def why_view(result: WhyResult) -> View:
             f"repeat   {_repeat(result)}",
         ],
     )
+
+
+def _not_asked(decision: Decision) -> dict[str, str]:
+    """Give why each rule that is n/a was not asked, by its id."""
+    asked = {
+        "has_order": decision.order is not None,
+        "has_model": decision.conditions.model is not None,
+        "complete": decision.limits.complete,
+    }
+    return {
+        check.id: why_not_asked(RULE[check.id], decision.conditions.kind, **asked)
+        for check in decision.verdict.checks
+        if check.status == NOT_APPLICABLE
+    }
 
 
 _COLUMNS = [
@@ -217,7 +233,7 @@ def decision_row(decision: Decision) -> dict[str, Any]:
             if order is not None
             else None
         ),
-        "signal": STANCES.get(signal.stance) if signal is not None else None,
+        "signal": STANCES.get(signal.stance) if signal is not None and signal.source else None,
         "prediction": decision.prediction.value if decision.prediction else None,
         "p_up": signal.p_up if signal else None,
         "threshold": signal.threshold if signal else None,

@@ -165,10 +165,14 @@ FIRST_IDS = (
 FIRST = tuple(RULE[rule_id] for rule_id in FIRST_IDS)
 LATER = tuple(rule for rule in RULES if rule.id not in FIRST_IDS)
 
-# no reason lets an order pass these
+# no reason lets an order pass these, nor what halts
 NEVER_OVERRIDDEN = frozenset(
     {"R01", "R01r", "R02", "R03", "R03a", "R08", "R13", "R29", "R34"}
+    | {rule.id for rule in RULES if rule.kind == HALT}
 )  # fmt: skip
+MAY_BE_OVERRIDDEN = tuple(
+    rule.id for rule in RULES if rule.where and rule.id not in NEVER_OVERRIDDEN
+)
 
 # fields of Limits and the settings they are read from, where no rule names them
 MORE_FIELDS = {
@@ -183,3 +187,23 @@ MORE_FIELDS = {
     "min_free_mib": "risk.min_free_mib",
 }
 FIELD_SETTINGS = {rule.field: rule.setting for rule in RULES if rule.field} | MORE_FIELDS
+
+
+def why_not_asked(
+    rule: Rule, kind: str, *, has_order: bool, has_model: bool, complete: bool
+) -> str:
+    """Tell why a rule was not asked of a decision in an account of a kind.
+
+    complete: the decision was made under limits that ask every rule.
+    """
+    if not rule.where:
+        return rule.told.partition(": ")[2]
+    if kind not in rule.where:
+        return f"not of a {kind} account"
+    if rule.id not in FIRST_IDS and not complete:
+        return "these limits ask the first rules only"
+    if rule.id == "R13":
+        return "selling short is allowed"
+    if rule.scope == MODEL and has_order and not has_model:
+        return "no model spoke"
+    return "not asked when this was decided" if has_order else "no order was asked about"

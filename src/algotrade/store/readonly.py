@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from algotrade.errors import DiskError, InputError, LedgerError
 from algotrade.record import NamedTuple
-from algotrade.store.database import check_ours, connect, open_store
+from algotrade.store.database import BUSY_SECONDS, check_ours, connect, immediate, open_store
 from algotrade.store.disk import is_full
 
 if TYPE_CHECKING:
@@ -55,14 +55,34 @@ def open_read_only(path: Path, *, say: Callable[[str], None]) -> sqlite3.Connect
     return db
 
 
-def open_to_read(path: Path, *, say: Callable[[str], None]) -> sqlite3.Connection:
+def open_to_read(
+    path: Path, *, say: Callable[[str], None], wait_s: float = BUSY_SECONDS
+) -> sqlite3.Connection:
     """Open an existing store for a command that only reads, on a read-only file system, too."""
     try:
-        return open_store(path)
+        return open_store(path, wait_s=wait_s)
     except sqlite3.OperationalError as error:
         if not _cannot_write(error):
             raise
     return _read_only(path, say)
+
+
+def note(db: sqlite3.Connection, write: Callable[[], None]) -> bool:
+    """Write what a command that only reads notes on the way; tell whether it could be written.
+
+    In a transaction that runs already it is a part of it.
+    """
+    if db.in_transaction:
+        write()
+        return True
+    try:
+        with immediate(db):
+            write()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _NO_WRITING:
+            raise
+        return False
+    return True
 
 
 def _read_only(path: Path, say: Callable[[str], None]) -> sqlite3.Connection:

@@ -27,7 +27,13 @@ from algotrade.workflows.conditions import outlook_of
 from algotrade.workflows.context import DAILY, Workspace
 from algotrade.workflows.models import no_bars
 from algotrade.workflows.settle import load_history
-from algotrade.workflows.speakers import VOLATILITY_WINDOW, WEIGHT_WINDOW, check_reads, rule_speaker
+from algotrade.workflows.speakers import (
+    VOLATILITY_WINDOW,
+    WEIGHT_WINDOW,
+    check_flat,
+    check_reads,
+    rule_speaker,
+)
 from algotrade.workflows.trade import Request, policy_of
 
 if TYPE_CHECKING:
@@ -199,6 +205,7 @@ def _heard_model(ws: Workspace, plan: Plan, histories: Sequence[History]) -> Hea
 
     model = load_model(ws, plan.request.model_id)
     tell_model(ws, model)
+    check_flat(plan.request.sizing, model)
     first = min(one.bars.ts_close[0] for one in histories)
     check_unseen(model.card, first if plan.from_ts is None else plan.from_ts)
     said = {one.bars.symbol: forecast(model.card, model.scorer, one.bars) for one in histories}

@@ -58,11 +58,23 @@ def backup(ws: Workspace, file: str | None) -> BackupResult:
 def restore(settings: Settings, file: str, reason: str) -> RestoreResult:
     """Check a backup whole, set aside what is there, and put the backup in its place.
 
-    A backup that lacks commits this home has seen needs a reason, which is sealed in the store.
+    A backup that lacks commits this home has seen, or its manifest, needs a reason, which is
+    sealed in the store.
     """
     path, store = Path(file).absolute(), settings.store
     if not path.is_file():
         raise InputError(f"no backup at {shown(str(path))}", hint="algotrade restore FILE")
+    if store.exists() and path.samefile(store):
+        raise InputError(
+            f"{shown(str(path))} is the store itself, and no backup of it",
+            hint="algotrade backup makes one; algotrade restore FILE",
+        )
+    if backup_store.read_manifest(path) is None and not reason.strip():
+        name = backup_store.manifest_file(path).name
+        raise InputError(
+            f"{path.name} has no manifest {name} beside it: nobody can tell whether it is whole",
+            hint="bring both files; or --reason TEXT restores it all the same",
+        )
     store.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     place = store.with_name("restoring.db")
     with database.sqlite_errors(path), contextlib.ExitStack() as held:

@@ -146,11 +146,11 @@ def _open(
     reading: bool,  # noqa: FBT001
     wait_s: float | None,
 ) -> sqlite3.Connection:
+    waits = database.BUSY_SECONDS if wait_s is None else wait_s
     if reading:
-        return readonly.open_to_read(settings.store, say=say)
+        return readonly.open_to_read(settings.store, say=say, wait_s=waits)
     if create:
         return database.create_store(settings.store)
-    waits = database.BUSY_SECONDS if wait_s is None else wait_s
     return disk.write_at_any_cost(
         settings.store, lambda: database.open_store(settings.store, wait_s=waits)
     )
@@ -217,20 +217,37 @@ def ensure_account(ws: Workspace) -> None:
 
 
 def account_record(ws: Workspace) -> records.AccountRecord:
-    """Give the account's record, or say how to open it."""
+    """Give the account's record, or say how to open it.
+
+    Without one, a broker that is not there and a key that is missing are told first
+    (SettingsError): they are what is wrong.
+    """
     for record in records.accounts(ws.db):
         if record.account == ws.account:
             return record
     if ws.at_broker:
+        from algotrade.workflows.brokers import open_broker
+
+        open_broker(ws)
         raise DataError(
             f"no account {ws.account!r} in {ws.settings.home}",
             hint="algotrade reconcile opens it with what the broker holds",
         )
+    check_key(ws.settings, ws.source)
     opens = "import PATH" if ws.source == CSV else "fetch SYMBOL"
     raise DataError(
         f"no account {ws.account!r} in {ws.settings.home} (source {ws.source})",
         hint=f"algotrade {opens} opens it; other accounts: --source {'|'.join(ACCOUNTS)}",
     )
+
+
+def check_key(settings: Settings, source: str) -> None:
+    """Raise SecretError where a source has nothing to say without its key, and none is set."""
+    if source == POLYGON and settings.key is None:
+        raise SecretError(
+            "source polygon needs an API key and none is set",
+            hint="set POLYGON_API_KEY or MASSIVE_API_KEY, or key_file; or --source sample",
+        )
 
 
 def halts(ws: Workspace) -> tuple[str, ...]:

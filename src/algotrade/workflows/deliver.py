@@ -14,6 +14,7 @@ from algotrade.clock import monotonic
 from algotrade.config import environment, find_webhook
 from algotrade.errors import SettingsError
 from algotrade.record import NamedTuple
+from algotrade.values import read_program
 
 if TYPE_CHECKING:
     import http.client
@@ -86,16 +87,10 @@ def _all_at_once(ways: Mapping[str, Callable[[], None]], deadline: float) -> dic
 def _run(command: str, line: str, body: bytes, deadline: float) -> None:
     """Run the program: no shell, an environment without our keys, stopped at the deadline."""
     import os
-    import shlex
     import signal
     import subprocess
 
-    try:
-        argv = shlex.split(command)
-    except ValueError as error:
-        raise _NotToldError(f"notify.command cannot be read ({error})") from None
-    if not argv:
-        raise _NotToldError("notify.command is empty")
+    argv = read_program(command)
     mine = environment()
     clean = {"PATH": "/usr/bin:/bin"} | {name: mine[name] for name in _KEPT if mine.get(name)}
     try:

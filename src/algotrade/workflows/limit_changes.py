@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from algotrade.config import FILE_NAME, load_settings
 from algotrade.errors import DiskError, InputError, SettingsError, shown
 from algotrade.record import NamedTuple
-from algotrade.settings import SETTINGS
+from algotrade.settings import NUMBERS, SETTINGS
 from algotrade.store import limits as limit_store
 from algotrade.store.database import immediate
 from algotrade.store.limits import LimitChange
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from algotrade.workflows.context import Workspace
 
 _TABLE = "risk"
-_QUOTED = ("text", "symbols", "switch")
 # of these, more is stricter
 _LEAST = frozenset(
     f"risk.{name}"
@@ -122,7 +121,7 @@ def _line(key: str, literal: str, comment: str | None) -> str:
 
 
 def _literal(kind: str, value: str) -> str:
-    return f'"{value}"' if kind in _QUOTED else value
+    return value if kind in NUMBERS else f'"{value}"'
 
 
 def _symbols(text: str) -> set[str]:

@@ -12,7 +12,7 @@ from algotrade.learning import familiar
 from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.store import models as model_store
-from algotrade.store.database import immediate
+from algotrade.store import readonly
 from algotrade.workflows.context import DAILY, Workspace
 
 if TYPE_CHECKING:
@@ -115,16 +115,16 @@ def _bars_read(card: ModelCard) -> int:
 
 
 def _note(ws: Workspace, card: ModelCard, symbol: str, bar_ts: int, found: Drift) -> None:
-    def save() -> bool:
-        return model_store.save_drift(
+    is_new = True
+
+    def save() -> None:
+        nonlocal is_new
+        is_new = model_store.save_drift(
             ws.db, card.id, symbol, bar_ts, noted_at=ws.clock.now(), indices=found.indices
         )
 
-    if ws.db.in_transaction:
-        is_new = save()
-    else:
-        with immediate(ws.db):
-            is_new = save()
+    if not readonly.note(ws.db, save):
+        ws.say(f"{symbol}: drift is not noted, the store cannot be written here")
     if is_new and found.noticed:
         name, index = found.noticed[0]
         many = len(found.over)

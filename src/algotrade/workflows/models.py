@@ -22,7 +22,7 @@ from algotrade.store.models import (
     ModelState,
     model_states,
 )
-from algotrade.workflows.context import CSV, Workspace
+from algotrade.workflows.context import CSV, DAILY, Workspace, check_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,6 +68,19 @@ class Model(NamedTuple):
     def words(self) -> str:
         """Name it with what it is."""
         return f"{self.card.id} ({self.standing.words})"
+
+    @property
+    def direction_only(self) -> bool:
+        """Tell whether the gate let it pass for its direction only: no size rests on its p(up)."""
+        return is_direction_only(self.card, self.standing)
+
+
+def is_direction_only(card: ModelCard, standing: Standing) -> bool:
+    """Tell what the newest judgement says: that of its promotion, else that of its training."""
+    last = standing.last
+    if last is not None and "direction_only" in last.numbers:
+        return bool(last.numbers["direction_only"])
+    return card.judgement is not None and card.judgement.direction_only
 
 
 def load_model(
@@ -136,7 +149,11 @@ def note_drift(ws: Workspace, symbols: Iterable[str]) -> None:
 
 
 def no_bars(ws: Workspace, symbol: str) -> DataError:
-    """Say that a symbol has no bars of this source, and which other source has."""
+    """Say that a symbol has no bars of this source, and which other source has.
+
+    Where a key is missing that they could be fetched with, that is raised (SecretError).
+    """
+    check_key(ws.settings, ws.source)
     others = sorted(
         {found.source for found in bar_store.summaries(ws.db) if found.symbol == symbol}
         - {ws.source}
@@ -186,6 +203,8 @@ def choose_model_for(
     }
     usable = [record for record in usable if record.model_id not in gone]
     if not usable:
+        if not bar_store.stored_symbols(ws.db, ws.source, DAILY):
+            check_key(ws.settings, ws.source)
         trained_on = f"; there is one of source {known[0].source}" if known else ""
         raise ModelError(f"no model of source {ws.source}{trained_on}", hint="algotrade train")
     if as_of is None:

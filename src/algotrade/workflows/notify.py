@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from algotrade.clock import SystemClock
 from algotrade.domain.decisions import REFUSED
 from algotrade.domain.times import DAY, HOUR, iso
-from algotrade.errors import SettingsError, shown
 from algotrade.record import NamedTuple
+from algotrade.settings import NOTICES
+from algotrade.values import read_notices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from algotrade.errors import AlgotradeError
     from algotrade.workflows.trade import TradeResult
 
-KINDS = ("fills", "refusals", "halts", "failures")
-FILLS, REFUSALS, HALTS, FAILURES = KINDS
+FILLS, REFUSALS, HALTS, FAILURES = NOTICES
 TEST = "test"  # always told
 SCHEMA = "algotrade.notice/1"
 
@@ -117,11 +117,7 @@ def notify(settings: Settings, notices: Sequence[Notice], say: Callable[[str], N
         return []
     from algotrade.workflows.deliver import deliver
 
-    try:
-        wanted = read_kinds(settings)
-    except SettingsError as error:
-        say(f"notice not told: {error.message}")
-        return [error.message]
+    wanted = {*read_notices(settings.text("notify.on")), TEST}
     now = SystemClock().now()
     told = _told(settings)
     due = [
@@ -137,18 +133,6 @@ def notify(settings: Settings, notices: Sequence[Notice], say: Callable[[str], N
     for line in outcome.failures:
         say(f"notice not told: {line}")
     return list(outcome.failures)
-
-
-def read_kinds(settings: Settings) -> set[str]:
-    """Read which kinds are asked for."""
-    text = settings.text("notify.on")
-    found = {word.strip() for word in text.split(",") if word.strip()}
-    strange = found - {*KINDS}
-    if strange:
-        raise SettingsError(
-            f"notify.on = {shown(text)} names no kind of notice", hint=", ".join(KINDS)
-        )
-    return {*found, TEST}
 
 
 def message(notices: Sequence[Notice], now: int) -> dict[str, object]:

@@ -18,6 +18,7 @@ from algotrade.store.models import GATE, HAND, PROMOTED, REFIT, REMOVED, RETIRED
 from algotrade.workflows.models import (
     Standing,
     choose_model_for,
+    is_direction_only,
     load_card_of,
     load_model,
     named_model,
@@ -147,6 +148,7 @@ def promote(
     files that are not those that were saved.
     """
     from algotrade.workflows.audit import audit_card, insist_clean
+    from algotrade.workflows.shifts import with_enough_shifts
     from algotrade.workflows.trials import judge_card
 
     told = _reason(reason)
@@ -157,7 +159,8 @@ def promote(
         return Promotion(
             card=card, standing=standing, before=None, sentence="promoted already", audited=None
         )
-    _, verdict = judge_card(ws, card, audit_clean=True)
+    judged = with_enough_shifts(ws, card)
+    _, verdict = judge_card(ws, judged, audit_clean=True)
     if not verdict.promoted and told is None:
         raise ModelError(
             f"model {card.id} is not promoted. {verdict.sentence}",
@@ -165,12 +168,14 @@ def promote(
         )
     audited = audit_card(ws, card, progress=progress)
     insist_clean(audited, f"model {card.id} is not promoted")
-    _, verdict = judge_card(ws, card, audit_clean=True)  # trials may have come meanwhile
+    judged = with_enough_shifts(ws, judged, told=lambda _: None)  # trials may have come meanwhile
+    _, verdict = judge_card(ws, judged, audit_clean=True)
     by = GATE if verdict.promoted else HAND
     if by == HAND and told is None:
         raise ModelError(f"model {card.id} is not promoted. {verdict.sentence}")
     numbers = {
         **verdict.numbers,
+        "permutation_shifts": judged.metrics.get("permutation_shifts"),
         "promoted": verdict.promoted,
         "direction_only": verdict.direction_only,
         "audit": audited.report.results(),
@@ -205,8 +210,10 @@ def inherit_promotion(ws: Workspace, card: ModelCard) -> bool:
     same = plan_hash(old) == plan_hash(card) and card.last_ts >= old.last_ts
     if not same or not audit or "failed" in audit.values():
         return False
-    passed = standing_of(ws, old).passed
-    numbers = {"promoted": passed}
+    standing = standing_of(ws, old)
+    passed = standing.passed
+    flat = is_direction_only(old, standing) or is_direction_only(card, standing_of(ws, card))
+    numbers = {"promoted": passed, "direction_only": flat}
     _append(ws, card.id, now, by=REFIT, reason=f"refit of {now}", numbers=numbers)
     stamp = "" if passed else ", no evidence of an edge"
     ws.say(f"{card.id} is promoted as a refit of {now}, which is retired{stamp}")

@@ -18,7 +18,7 @@ from algotrade.domain.risk import (
     RiskVerdict,
 )
 from algotrade.domain.rules import SIMULATED
-from algotrade.errors import DiskError, HaltedError, InputError, OrderUnknownError
+from algotrade.errors import DiskError, HaltedError, InputError, OrderUnknownError, shown
 from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.store import journal
@@ -33,6 +33,8 @@ from algotrade.workflows.speakers import MANUAL, Spoken, settled_bar
 from algotrade.workflows.state import load_state, stale_sessions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from algotrade.config import Settings
     from algotrade.trading.state import TradingState
 
@@ -129,6 +131,8 @@ def write_halt_file(settings: Settings, reason: str) -> None:
     """
     if not settings.home.is_dir():
         raise InputError(f"no workspace at {settings.home}", hint="name it with --home")
+    if settings.halt_file.is_dir():  # its name halts, and no words can stand in it
+        return
     try:
         handle = os.open(settings.halt_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -166,6 +170,11 @@ def reset_halt(ws: Workspace, reason: str) -> None:
         raise HaltedError(
             "the environment variable ALGOTRADE_HALT halts trading", hint="unset it, then reset"
         )
+    if ws.settings.halt_file.is_dir():
+        raise DiskError(
+            f"{ws.settings.halt_file} is a folder: its name halts, and no reset removes it",
+            hint=f"look into it, then rmdir {shown(str(ws.settings.halt_file))}",
+        )
     account_record(ws)
     state = load_state(ws)
     state.halt = state.reducing = None  # what is looked for is the cause, not that it halts
@@ -185,7 +194,17 @@ def reset_halt(ws: Workspace, reason: str) -> None:
     with immediate(ws.db):
         if journal.standing_halt(ws.db, ws.account) is not None:
             journal.save_halt(ws.db, ws.account, ts=ws.clock.now(), kind="reset", reason=reason)
-    ws.settings.halt_file.unlink(missing_ok=True)
+    _remove(ws.settings.halt_file)
+
+
+def _remove(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise DiskError(
+            f"trading is still halted: {file} cannot be removed: {error.strerror}",
+            hint=f"rm {shown(str(file))}",
+        ) from error
 
 
 def _stalest(ws: Workspace, state: TradingState) -> int | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from algotrade import measures
 from algotrade.errors import InputError, shown
 from algotrade.record import NamedTuple
+from algotrade.values import read_params
 from algotrade.workflows.model_money import said_of, walk
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ class Found(NamedTuple):
 
 def read_grid(texts: Sequence[str] | None) -> Grid | None:
     """Read `name=v1,v2` given several times; None where nothing is given."""
-    from algotrade.workflows.train_plan import read_params
-
     found: dict[str, tuple[float | int | str | None, ...]] = {}
     for text in texts or ():
         name, equals, values = text.partition("=")
@@ -54,9 +53,21 @@ def read_grid(texts: Sequence[str] | None) -> Grid | None:
             raise InputError(f"grid {shown(text)} cannot be read", hint="--grid max_depth=4,6,8")
         if name in found:
             raise InputError(f"grid {shown(name)} is given twice", hint="one --grid for each name")
-        found[name] = tuple(
-            dict.fromkeys(read_params(f"{name}={value}")[name] for value in values.split(","))
+        points = [read_params(f"{name}={value}")[name] for value in values.split(",")]
+        twice = next(
+            (
+                text
+                for text, one in zip(values.split(","), points, strict=True)
+                if points.count(one) > 1
+            ),
+            None,
         )
+        if twice is not None:
+            raise InputError(
+                f"grid {shown(name)} has the value {shown(twice)} twice",
+                hint="each point once: every one is a trial",
+            )
+        found[name] = tuple(points)
     return found or None
 
 

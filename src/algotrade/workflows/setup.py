@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from algotrade.config import FILE_NAME, Settings
 from algotrade.errors import DiskError, ModelError
-from algotrade.settings import SETTINGS
+from algotrade.settings import NUMBERS, SETTINGS
 from algotrade.store import bars as bar_store
 from algotrade.store import journal, records
 from algotrade.workflows.context import Workspace, halts, open_workspace
@@ -93,16 +93,7 @@ def settings_template() -> str:
         if table != section:
             lines += ["", f"[{table}]"]
             section = table
-        quoted = setting.kind in {
-            "source",
-            "model",
-            "url",
-            "text",
-            "symbols",
-            "feed",
-            "format",
-            "switch",
-        }
+        quoted = setting.kind not in NUMBERS
         value = f'"{setting.default}"' if quoted else setting.default
         lines.append(f"# {f'{key} = {value}':<40}  # {setting.doc}")
     return "\n".join(lines) + "\n"

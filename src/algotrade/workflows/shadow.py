@@ -9,7 +9,7 @@ from algotrade.errors import AlgotradeError
 from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.store import models as model_store
-from algotrade.store.database import immediate
+from algotrade.store import readonly
 from algotrade.store.models import ShadowWord
 from algotrade.workflows.context import DAILY, Workspace
 
@@ -51,11 +51,8 @@ def let_shadow_speak(ws: Workspace, used: Model, predictions: Sequence[Predictio
     except AlgotradeError as error:
         ws.say(f"shadow {name} said nothing: {error.message}")
         return
-    if ws.db.in_transaction:
-        _save(ws, words)
-        return
-    with immediate(ws.db):
-        _save(ws, words)
+    if not readonly.note(ws.db, lambda: _save(ws, words)):
+        ws.say(f"what shadow {name} said is not noted, the store cannot be written here")
 
 
 def _save(ws: Workspace, words: Sequence[ShadowWord]) -> None:

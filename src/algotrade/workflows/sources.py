@@ -7,11 +7,10 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from algotrade.domain.times import DAY, session_date, to_date, to_day
-from algotrade.errors import InputError, SecretError
+from algotrade.errors import InputError
 from algotrade.market.calendar import Calendar, exchange_calendar
-from algotrade.store import records
-from algotrade.store.database import immediate
-from algotrade.workflows.context import CSV
+from algotrade.store import readonly, records
+from algotrade.workflows.context import CSV, POLYGON, check_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,12 +76,9 @@ def open_polygon(
     """
     from algotrade.market.polygon_http import PolygonHttp
 
+    check_key(ws.settings, POLYGON)
     key = ws.settings.key
-    if key is None:
-        raise SecretError(
-            "source polygon needs an API key and none is set",
-            hint="set POLYGON_API_KEY or MASSIVE_API_KEY, or key_file; or --source sample",
-        )
+    assert key is not None  # noqa: S101  it was checked above
     return PolygonHttp(
         base=ws.settings.text("api_base"),
         key=key.reveal(),
@@ -100,7 +96,7 @@ def ensure_calendar(ws: Workspace, *, save: bool = True) -> Calendar:
     if len(cached) and cached.day[-1] >= to_day(today) + _CALENDAR_LEFT:
         return cached
     fresh = exchange_calendar(_CALENDAR_START, today + _CALENDAR_AHEAD)
-    if save:
-        with immediate(ws.db):
-            records.save_sessions(ws.db, zip(fresh.day, fresh.opens, fresh.closes, strict=True))
+    rows = list(zip(fresh.day, fresh.opens, fresh.closes, strict=True)) if save else []
+    if save:  # a store that cannot be written is no reason not to know the calendar
+        readonly.note(ws.db, lambda: records.save_sessions(ws.db, rows))
     return fresh

@@ -6,7 +6,8 @@ import math
 from array import array
 from typing import TYPE_CHECKING
 
-from algotrade.domain.decisions import PROBABILITY, VOLATILITY
+from algotrade.domain.decisions import PROBABILITY, RISK, SMALL, VOLATILITY
+from algotrade.domain.money import format_usd
 from algotrade.domain.signals import DOWN, KEEP, NONE, PPM, UP, Signal
 from algotrade.errors import DataError, InputError, shown
 from algotrade.record import NamedTuple
@@ -14,10 +15,10 @@ from algotrade.trading.decision import Moment
 from algotrade.workflows.models import Model, load_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from algotrade.bars import Bars
-    from algotrade.domain.decisions import Sizing
+    from algotrade.domain.decisions import Decision, Sizing
     from algotrade.domain.predictions import Prediction
     from algotrade.learning.predictor import Drift
     from algotrade.trading.strategies import Strategy
@@ -77,6 +78,38 @@ def check_reads(sizing: Sizing | None, exit_below: float | None, *, has_probabil
         )
     if exit_below is not None:
         raise InputError("--exit-below reads p(up), which only a model says", hint="leave it out")
+
+
+def check_flat(sizing: Sizing | None, model: Model | None) -> None:
+    """Refuse a size by p(up) where the gate let a model pass for its direction only."""
+    if model is None or sizing is None or sizing.kind != PROBABILITY:
+        return
+    if model.direction_only:
+        raise InputError(
+            f"model {model.card.id} passed the gate for its direction only: its p(up) is worse than"
+            " the base rate, and --probability sizes by it",
+            hint="--equity 10%, or another size",
+        )
+
+
+def check_stop(
+    sizing: Sizing | None, moments: Sequence[Moment], made: Mapping[str, Decision]
+) -> None:
+    """Refuse a stop price that lies on the wrong side of an entry that it sizes to nothing."""
+    if sizing is None or sizing.kind != RISK or sizing.stop_price is None:
+        return
+    for moment in moments:
+        decision = made[moment.symbol]
+        short = decision.signal is not None and decision.signal.stance == DOWN
+        wrong = (moment.close - sizing.stop_price) * (-1 if short else 1) <= 0
+        if decision.code == SMALL and wrong:
+            side, entry = ("above", "short") if short else ("below", "long")
+            close = format_usd(moment.close)
+            raise InputError(
+                f"--stop {format_usd(sizing.stop_price)} is not {side} {close}, the last close of"
+                f" {moment.symbol}, as that of a {entry} position is",
+                hint=f"a stop {side} {close}, or a distance from it: --stop 5%",
+            )
 
 
 def rule_speaker(rule: str, params: Sequence[tuple[str, str]]) -> Speaker:

@@ -21,7 +21,9 @@ from algotrade.workflows.models import choose_model_for, no_bars
 from algotrade.workflows.settle import settle
 from algotrade.workflows.speakers import (
     Speaker,
+    check_flat,
     check_reads,
+    check_stop,
     find_speaker,
     hear,
     lookback_of,
@@ -267,6 +269,7 @@ def _decide(
         params=request.params,
     )
     check_reads(request.sizing, request.exit_below, has_probability=speaker.model is not None)
+    check_flat(request.sizing, speaker.model)
     policy = policy_of(ws.account, request, speaker)
     moments, already = [], {}
     keep = isinstance(book, journal.StoreJournal)
@@ -305,6 +308,7 @@ def _decide(
             _let_shadow_speak(ws, speaker, moments)
     asked = {*request.symbols}
     made = {one.symbol: one for one in book.decisions if one.symbol in asked}
+    check_stop(request.sizing, moments, made)
     words = speaker.model.words if speaker.model else None
     return Pass(decisions=made, already=already, model=words)
 

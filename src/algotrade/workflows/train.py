@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from algotrade.errors import ModelError
+from algotrade.errors import InputError, ModelError
 from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.store import records
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from algotrade.learning.gate import GateVerdict, Trial, Trials
     from algotrade.learning.pool import Pool
     from algotrade.learning.registry import SavedModel
-    from algotrade.learning.training import TrainedModel, Walked
+    from algotrade.learning.training import Plan, TrainedModel, Walked
     from algotrade.store.trials import HoldoutRecord
     from algotrade.trading.feed import History
     from algotrade.workflows.search import Found, Search
@@ -103,6 +103,7 @@ def train_model(
     told = progress or (lambda _what, _done, _total: None)
     audit = _audited(ws, training, histories, told)
     dataset = build_dataset(bars, training.spec, training.labels)
+    _check_window(dataset, training.plan)
     if asked.final:
         check_untouched(ws, dataset, training.plan)
     with open_pool(asked.workers) as pool:
@@ -117,6 +118,23 @@ def train_model(
         inherit_promotion(ws, kept.card)
     card = kept.card if is_new else _as_judged(kept.card, trained.card)
     return TrainResult(card, trials, verdict, holdout, getattr(kept.scorer, "note", None))
+
+
+def _check_window(dataset: Dataset, plan: Plan) -> None:
+    """Refuse a rolling window that leaves nothing to test, where a longer one would."""
+    from dataclasses import replace
+
+    from algotrade.learning.splits import FEWEST_TRAIN
+    from algotrade.learning.training import usable_folds
+
+    if plan.window is None or usable_folds(dataset, plan):
+        return
+    if usable_folds(dataset, replace(plan, window=None)):
+        raise InputError(
+            f"train.window = rolling:{plan.window} leaves no row to test: no test block has"
+            f" {FEWEST_TRAIN} rows of both classes to train on before it",
+            hint="--window rolling:756, or expanding",
+        )
 
 
 def load_histories(ws: Workspace, asked: TrainRequest) -> list[History]:
