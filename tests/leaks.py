@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from algotrade.bars import adjusted
-from algotrade.learning.audit_features import Subject, subject
+from algotrade.learning.audit_subject import Subject, subject
 from algotrade.learning.features import DEFAULT, SEED
 from algotrade.learning.own_features import features, own_features
 
