@@ -24,6 +24,7 @@ from algotrade.store import bars as bar_store
 from algotrade.store import watch as watch_store
 from algotrade.store.database import immediate, sqlite_errors
 from algotrade.workflows.context import DAILY, POLYGON, Workspace, account_record
+from algotrade.workflows.crowd import universe_of
 from algotrade.workflows.fetch import fetch
 from algotrade.workflows.fetch_plan import FetchRequest
 from algotrade.workflows.heartbeat import FOLLOW, WAIT_S, heartbeat_now
@@ -104,7 +105,7 @@ def _turn(asked: _Asked, decided: dict[str, int]) -> Step:
     fills: tuple[Fill, ...] = ()
     try:
         with sqlite_errors(asked.ws.settings.store):
-            fills = _bring(asked.ws, asked.request.symbols)
+            fills = _bring(asked.ws, _read(asked.ws, asked.request))
             newest = _newest(asked.ws, asked.request.symbols)
             fresh = tuple(name for name in newest if newest[name] != decided.get(name))
             if not fresh:
@@ -119,6 +120,13 @@ def _turn(asked: _Asked, decided: dict[str, int]) -> Step:
         return Step(fills=fills, trouble=error)
     decided.update({name: newest[name] for name in fresh})
     return Step(tuple(results), fills)
+
+
+def _read(ws: Workspace, request: Request) -> tuple[str, ...]:
+    """Give the symbols whose bars the decisions read: those of a model's universe, too."""
+    if request.rule is not None or not request.use_model:
+        return request.symbols
+    return tuple(dict.fromkeys((*request.symbols, *universe_of(ws, request.model_id))))
 
 
 def _bring(ws: Workspace, symbols: tuple[str, ...]) -> tuple[Fill, ...]:

@@ -267,6 +267,8 @@ def _bars_step(
     close = bars.close[-1] if len(bars) else None
     pairs.append(("bars.close", decision.conditions.reference_price, close))
     told = f"{len(read)} to {session_date(decision.ts)} as known {iso(decision.decided_at)}"
+    if "+" in stored:
+        told += ", and those of its universe"
     return _Compared("bars", told, pairs)
 
 
