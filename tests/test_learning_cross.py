@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from algotrade.bars import Bars, from_rows
 from algotrade.domain.money import MICROS
-from algotrade.domain.times import session_day, to_day
+from algotrade.domain.times import HOUR, session_day, to_day
 from algotrade.errors import DataError, InputError, ModelError
 from algotrade.learning.audit_markets import futures
 from algotrade.learning.cross import CrossSection, bind, needed, read_with, split_print
@@ -50,6 +50,12 @@ def holed(bars: Bars, gone: Sequence[int]) -> Bars:
     )
     kept = [row for place, row in enumerate(rows) if place not in {*gone}]
     return from_rows(bars.source, bars.symbol, bars.timeframe, kept, bars.splits)
+
+
+def late(bars: Bars, places: Sequence[int]) -> Bars:
+    """Bars of which some close an hour later than anybody's."""
+    closes = [ts + HOUR * (place in places) for place, ts in enumerate(bars.ts_close)]
+    return replace(bars, ts_close=type(bars.ts_close)("q", closes))
 
 
 def universe(seed: int, count: int = 170, *, symbols: int = 12, rough: bool = True) -> list[Bars]:
@@ -162,8 +168,10 @@ def slow_row(members: Sequence[Bars], own: Bars, at: int) -> list[float]:
 def test_rows_are_those_of_a_slow_second_definition(seed: int, data: st.DataObject) -> None:
     members = universe(seed)
     own = data.draw(st.sampled_from(members))
-    if data.draw(st.booleans()):
-        own = replace(planted("OTHER", seed, 170, edge=0.0), source=own.source)
+    kind = data.draw(st.sampled_from(["member", "another", "asked with other bars"]))
+    if kind != "member":
+        own = planted("OTHER" if kind == "another" else own.symbol, seed, 170, edge=0.0)
+        own = late(own, data.draw(st.lists(st.integers(60, 169), max_size=2)))
     at = data.draw(st.integers(LOOKBACK - 1, len(own) - 1))
     assert same(section(members).matrix(own)[at], slow_row(members, own, at))
 
@@ -339,10 +347,33 @@ def test_the_order_of_symbols_moves_nothing(seed: int, order: list[int]) -> None
     assert section(members).fingerprint(members[2]) == other.fingerprint(members[2])
 
 
+def test_a_close_that_nobody_else_has_is_no_step_of_theirs() -> None:
+    members = universe(13, rough=False)
+    own = late(planted("OTHER", 4, 170, edge=0.0), [150])
+    rows = section(members).matrix(own)
+    assert np.isnan(rows[150:152, 0]).all()
+    assert np.isnan(rows[150, 3:]).all()
+    assert not np.isnan(rows[152, [0, 3, 4]]).any()
+    for at in (149, 150, 151, 152, 169):
+        assert same(rows[at], slow_row(members, own, at))
+
+
+def test_as_many_closes_too_many_as_missing_are_not_taken_for_the_grid() -> None:
+    members = universe(14, rough=False)
+    own = planted("OTHER", 4, 170, edge=0.0)
+    closes = [*own.ts_close]
+    closes[151:156] = closes[150:155]
+    closes[150] = closes[149] + HOUR
+    own = replace(own, ts_close=type(own.ts_close)("q", closes))
+    rows = section(members).matrix(own)
+    for at in (149, 150, 151, 152, 155, 156, 157):
+        assert same(rows[at], slow_row(members, own, at))
+
+
 def test_the_symbol_asked_about_counts_with_its_own_bars() -> None:
     """What the universe holds of it does not count: an older copy there changes nothing."""
     members = universe(11)
-    older = [members[0].slice(0, 100), *members[1:]]
+    older = [planted("S00", 77, 160, edge=0.0), *members[1:]]
     assert same(section(members).matrix(members[0]), section(older).matrix(members[0]))
     without = section(members[1:])
     assert same(section(members).matrix(members[0]), without.matrix(members[0]))
