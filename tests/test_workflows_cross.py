@@ -14,7 +14,7 @@ import pytest
 from algotrade.domain.costs import CostModel
 from algotrade.domain.decisions import PROBABILITY, Sizing
 from algotrade.domain.risk import WIDE
-from algotrade.domain.times import DAY, to_day
+from algotrade.domain.times import DAY, session_date, to_day
 from algotrade.errors import DataError, InputError
 from algotrade.learning.features import PRESETS
 from algotrade.learning.forecast import forecast
@@ -26,6 +26,7 @@ from algotrade.workflows.audit import AuditRequest, audit
 from algotrade.workflows.backtest import Plan, backtest, hear, load_histories
 from algotrade.workflows.context import at, ensure_account
 from algotrade.workflows.crowd import Crowd, needed_of, whole_universe
+from algotrade.workflows.data_diff import diff_data
 from algotrade.workflows.follow import _read
 from algotrade.workflows.model_diff import diff_models
 from algotrade.workflows.model_drift import drift_now, drift_of, note_symbol
@@ -54,6 +55,7 @@ COUNT, TRAINED = 520, 460  # bars there are, and those that closed when the mode
 FIRST = 17_168  # Monday 2017-01-02, as days since 1970
 NAMES = tuple(f"{letter}{letter}" for letter in "ABCDEFGHIJKL")
 PAIR = ("AA", "CC")
+DAYS = (COUNT - 40, COUNT - 25, COUNT - 1)
 LOOSE = {"train__features": "cross", "risk__max_stale_sessions": "9999"}
 
 
@@ -221,8 +223,8 @@ def test_decisions_are_made_again_bit_for_bit(ws: Workspace) -> None:
     set_shadow(ws, other.id)
     asked = Request(symbols=PAIR, quantity=SHARE, model_id=card.id)
     every = market()
-    forget(ws.settings.home, close_of(COUNT - 40))
-    for day in (COUNT - 40, COUNT - 25, COUNT - 1):
+    forget(ws.settings.home, close_of(DAYS[0]))
+    for day in DAYS:
         with immediate(ws.db):
             for one in every:
                 save_bars(ws.db, one.slice(0, day + 1), recorded_at=lambda _: ws.clock.now())
@@ -243,6 +245,9 @@ def test_decisions_are_made_again_bit_for_bit(ws: Workspace) -> None:
     done = verify_parity(ws)
     assert [one.difference for one in done.differing] == []
     assert (done.decisions, done.identical, done.rows) == (12, 12, ())
+    changed = {one.what: one.decisions for one in diff_data(ws, "FF", None)}
+    bars = [f"1d bar of {session_date(close_of(day))}" for day in (100, *DAYS)]
+    assert [len(changed[bar]) for bar in bars] == [0, 12, 8, 4]
     found = why(ws, "AA")
     assert found.inputs.bars is not None
     assert found.counterfactuals

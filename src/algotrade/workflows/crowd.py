@@ -5,13 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from algotrade.errors import ModelError
-from algotrade.learning.cross import CrossSection, beginning, bind, needed, split_print
+from algotrade.learning.cross import BETA, CrossSection, beginning, bind, needed, split_print
 from algotrade.learning.familiar import ROWS
 from algotrade.learning.predictor import spec_of
 from algotrade.store import bars as bar_store
 from algotrade.workflows.context import DAILY, Workspace
-from algotrade.workflows.models import choose_model_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,21 +70,14 @@ class Crowd:
             count *= 2
 
 
-def universe_of(ws: Workspace, model_id: str | None = None) -> tuple[str, ...]:
-    """Give the symbols that the model in use compares with; none where it compares none."""
-    from algotrade.learning.registry import load_card
-
-    try:
-        record = choose_model_for(ws._replace(say=lambda _: None), model_id)
-        card = load_card(ws.settings.models, record.model_id, record.card_sha256)
-    except ModelError:  # whoever asks the model is told
-        return ()
-    return card.symbols if compares(card) else ()
-
-
 def needed_of(card: ModelCard) -> int:
     """Give how many symbols of its universe must have bars for a model to say anything."""
     return needed(len(card.symbols)) if compares(card) else 0
+
+
+def bars_compared(card: ModelCard) -> int:
+    """Give how many bars of another symbol a model's row reads at most, if none has holes."""
+    return card.lookback + BETA if compares(card) else 0
 
 
 def compares(card: ModelCard) -> bool:
