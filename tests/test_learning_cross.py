@@ -21,7 +21,8 @@ from algotrade.domain.money import MICROS
 from algotrade.domain.times import HOUR, session_day, to_day
 from algotrade.errors import DataError, InputError, ModelError
 from algotrade.learning.audit_markets import futures
-from algotrade.learning.cross import CrossSection, bind, needed, read_with, split_print
+from algotrade.learning.cross import CrossSection, bind, split_print
+from algotrade.learning.cross_rules import needed, read_with
 from algotrade.learning.dataset import build_dataset
 from algotrade.learning.features import PRESETS, FeatureSpec, compute_features, feature_row
 from algotrade.learning.forecast import forecast

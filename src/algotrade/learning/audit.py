@@ -34,7 +34,8 @@ from algotrade.learning.audit_features import (
 )
 from algotrade.learning.audit_pipeline import asked_once, out_of_sample, schedule, windowed
 from algotrade.learning.audit_subject import subject
-from algotrade.learning.cross import FEWEST, bind
+from algotrade.learning.cross import bind
+from algotrade.learning.cross_rules import FEWEST
 from algotrade.learning.dataset import build_dataset
 from algotrade.learning.features import compute_features
 from algotrade.learning.own_features import OwnFeatures

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from algotrade.errors import InputError
 from algotrade.learning.audit_markets import futures, other_future, rescaled, without_splits
-from algotrade.learning.cross import read_with
+from algotrade.learning.cross_rules import read_with
 from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from algotrade.learning.basis import check_prices, check_size, split_cuts
-from algotrade.learning.cross import BETA, HIGHEST, MARKET, MILLION, needed
+from algotrade.learning.cross_rules import BETA, HIGHEST, MARKET, MILLION, needed
 from algotrade.learning.matrix import feature_matrix
 from algotrade.learning.presets import FeatureSpec
 from algotrade.record import NamedTuple

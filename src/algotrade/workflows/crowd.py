@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from algotrade.learning.cross import BETA, CrossSection, beginning, bind, needed, split_print
+from algotrade.learning.cross import CrossSection, bind, split_print
+from algotrade.learning.cross_rules import BETA, beginning, needed
 from algotrade.learning.familiar import ROWS
 from algotrade.learning.predictor import spec_of
 from algotrade.store import bars as bar_store
