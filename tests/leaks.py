@@ -6,21 +6,26 @@ audit that must find it; an honest one must be found by none.
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from algotrade.bars import adjusted
-from algotrade.learning.audit_features import Subject, subject
-from algotrade.learning.features import DEFAULT, SEED
+from algotrade.learning.audit_subject import Subject, subject
+from algotrade.learning.features import DEFAULT, PRESETS, SEED
 from algotrade.learning.own_features import features, own_features
+from learning_markets import planted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Literal, TypeAlias
 
+    from numpy.typing import NDArray
+
     from algotrade.bars import Bars
+    from algotrade.learning.audit_subject import Change, Rows
 
     Frame: TypeAlias = pd.DataFrame
     Column: TypeAlias = Any  # a Series or an array: what users return, loosely typed by pandas
@@ -171,6 +176,46 @@ def later_shares(bars: Bars) -> Column:
     return adjusted(bars).numpy("close")[:, None] / 1e6
 
 
+# ---- features that compare a symbol with others
+
+
+@cache
+def others() -> tuple[Bars, ...]:
+    """Eleven symbols with the closes of the one that is looked at."""
+    return tuple(planted(f"P{number:02}", 40 + number, 520, edge=0.0) for number in range(11))
+
+
+def comparing(
+    name: str,
+    by: tuple[str, ...],
+    build: Callable[[Bars, Frame], Column],
+    *,
+    ahead: int | None = None,
+) -> Specimen:
+    """A specimen of one column, built of a symbol and the closes of others at its own times."""
+
+    def rows(bars: Bars, change: Change) -> NDArray[np.float64]:
+        closes = {
+            one.symbol: pd.Series(one.numpy("close") / 1e6, index=one.numpy("ts_close"))
+            for one in change(others())
+        }
+        table = pd.DataFrame(closes).reindex(bars.numpy("ts_close"))
+        return np.asarray(build(bars, table), float)[:, None]
+
+    def among(change: Change) -> Rows:
+        return partial(rows, change=change)
+
+    seen = Subject(names=(name,), rows=among(list), lookback=LOOKBACK, among=among)
+    return Specimen(name, seen, by, ahead)
+
+
+def ranked_by_all(bars: Bars, table: Frame) -> Column:
+    """The place of a symbol among the others by what each gained over the whole history."""
+    gains = table.iloc[-1] / table.iloc[0]
+    close = adjusted(bars).numpy("close")
+    return np.full(len(bars), float((gains < close[-1] / close[0]).mean() + len(bars) * 1e-6))
+
+
 LEAKS = [
     of("tomorrow's return", AHEAD, lambda b: move(b).shift(-1), ahead=1),
     of("next open", AHEAD, lambda b: b["open"].shift(-1) / b["close"], ahead=1),
@@ -206,6 +251,13 @@ LEAKS = [
     of("regime by the median of all", AHEAD, regime_of_all),
     of("share of the history gone", ("A1", "A2"), place_in_history),
     of("average chosen on all", WHOLE, best_window),
+    comparing(
+        "tomorrow's market",
+        AHEAD,
+        lambda _, table: table.pct_change().mean(axis=1).shift(-1),
+        ahead=1,
+    ),
+    comparing("rank among others by all", WHOLE, ranked_by_all),
     Specimen(
         "prices in later shares",
         Subject(names=("close",), rows=later_shares, lookback=1, in_dollars=frozenset(("close",))),
@@ -306,6 +358,8 @@ HONEST = [
     of("filled forward", (), lambda b: away(b).where(away(b) > 0).ffill(limit=10)),
     of("dollars that say so", (), lambda b: b["close"].rolling(50).mean(), scale_free=False),
     of("median in its window", (), lambda b: b["close"] / b["close"].rolling(15).median()),
+    comparing("today's market", (), lambda _, table: table.pct_change().mean(axis=1)),
+    Specimen("preset cross", subject(PRESETS["cross"], others()), ()),
     Specimen("preset default", subject(DEFAULT), ()),
     Specimen("preset seed", subject(SEED), ()),
 ]

@@ -27,10 +27,10 @@ from algotrade.learning.audit_features import (
     perturbation,
     scale,
     start_up,
-    subject,
     truncation,
 )
 from algotrade.learning.audit_markets import null_market, other_future, other_past, without_splits
+from algotrade.learning.audit_subject import subject
 from algotrade.learning.features import DEFAULT, SEED, FeatureSpec
 from algotrade.learning.labels import LabelSpec, compute_labels
 from algotrade.learning.own_features import features as mark
@@ -338,7 +338,7 @@ def test_our_bits_that_differ_live_are_found(monkeypatch: pytest.MonkeyPatch) ->
     def rounded(bars: Bars, spec: FeatureSpec) -> tuple[float, ...]:
         return tuple(value * (1 + 1e-15) for value in real(bars, spec))
 
-    monkeypatch.setattr("algotrade.learning.audit_features.feature_row", rounded)
+    monkeypatch.setattr("algotrade.learning.audit_subject.feature_row", rounded)
     assert "A2" in {one.test for one in audited(["A2"]).failures}
 
 

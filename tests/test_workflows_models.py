@@ -19,6 +19,7 @@ from algotrade.store.models import GATE, HAND, REFIT, ShadowWord
 from algotrade.workflows import audit as audit_workflow
 from algotrade.workflows import trials as trial_workflow
 from algotrade.workflows.audit import Audited
+from algotrade.workflows.crowd import Crowd
 from algotrade.workflows.model_diff import diff_models
 from algotrade.workflows.model_drift import drift_now, drift_of, note_symbol
 from algotrade.workflows.models import choose_model_for, load_model
@@ -275,8 +276,12 @@ def test_drift_is_noted_once_alike_by_both_ways_and_stops_entries(
     with opened(first) as ws, opened(second) as other:
         card = load_model(ws).card
         newest = predict(ws, ["AAPL"]).predictions[0]
-        plain = drift_now(ws, card, "AAPL", newest.ts, keep=True)
-        assert note_symbol(other, card, "AAPL") == plain == drift_of(ws, card, "AAPL", newest.ts)
+        plain = drift_now(ws, card, "AAPL", newest.ts, Crowd(ws), keep=True)
+        assert (
+            note_symbol(other, card, "AAPL", Crowd(other))
+            == plain
+            == drift_of(ws, card, "AAPL", newest.ts)
+        )
         assert {*plain.indices} == {*card.names}
         with immediate(ws.db):
             assert not model_store.save_drift(

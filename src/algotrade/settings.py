@@ -38,7 +38,9 @@ SETTINGS = (
     Setting("cash_usd", "usd", "100000", "opening deposit of a simulated account"),
     Setting("train.model", "model", "auto", "auto, rf, logit, hgb, blend or package.module:Class"),
     Setting("train.params", "params", "", "parameters of the model, as name=value name=value"),
-    Setting("train.features", "text", "default", "default, seed, package.module:build or a file"),
+    Setting(
+        "train.features", "text", "default", "default, seed, cross, package.module:build or a file"
+    ),
     Setting("train.folds", "count", "5", "test blocks of the walk-forward", "100"),
     Setting(
         "train.window", "window", "expanding", "what trains: expanding, rolling (756) or rolling:N"

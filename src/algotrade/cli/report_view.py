@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from algotrade.cli.output import View
 from algotrade.domain.times import session_date
+from algotrade.workflows.crowd import needed_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,11 +140,21 @@ def figure(value: float | None) -> str:
 # ---- blocks
 
 
+def universe_line(card: ModelCard) -> str:
+    """Tell whom a model compares a symbol with, and as of when they were chosen; else nothing."""
+    least = needed_of(card)
+    if not least:
+        return ""
+    day = _day(card.last_ts)
+    return f"universe as of {day}: {len(card.symbols)} symbols; a row needs bars of {least} of them"
+
+
 def _head(card: ModelCard) -> list[str]:
     judged = card.judgement
     audit = "" if judged is None else f", audit {_audit(judged.audit)}"
     trained = f", on the last {card.window:,} sessions" if card.window else ""
     preset = card.preset.rpartition("@")[0].rpartition("/")[2] or card.preset
+    universe = universe_line(card)
     return [
         (
             f"{card.kind} on {named(card.symbols)}: {card.rows:,} rows,"
@@ -153,6 +164,7 @@ def _head(card: ModelCard) -> list[str]:
             f"up over the next {card.horizon} sessions, {_many(len(card.names), 'feature')}"
             f" ({preset}){audit}"
         ),
+        *([universe] if universe else []),
     ]
 
 

@@ -25,7 +25,7 @@ APPS = {"train": new_app()}
 
 Features = Annotated[
     str | None,
-    typer.Option("--features", help="default, seed, package.module:build or file.py:build."),
+    typer.Option("--features", help="default, seed, cross, package.module:build or file.py:build."),
 ]
 Param = Annotated[
     list[str] | None,

@@ -15,6 +15,7 @@ from algotrade.errors import InputError, shown
 from algotrade.learning import splits
 from algotrade.learning.audit_decisions import (
     NULL_SEEDS,
+    NULL_SYMBOLS,
     decisions,
     determinism,
     fills,
@@ -29,10 +30,12 @@ from algotrade.learning.audit_features import (
     perturbation,
     scale,
     start_up,
-    subject,
     truncation,
 )
 from algotrade.learning.audit_pipeline import asked_once, out_of_sample, schedule, windowed
+from algotrade.learning.audit_subject import subject
+from algotrade.learning.cross import bind
+from algotrade.learning.cross_rules import FEWEST
 from algotrade.learning.dataset import build_dataset
 from algotrade.learning.features import compute_features
 from algotrade.learning.own_features import OwnFeatures
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
 
     from algotrade.bars import Bars
     from algotrade.learning.audit_decisions import Gate, Trade
-    from algotrade.learning.audit_features import Subject
+    from algotrade.learning.audit_subject import Subject
     from algotrade.learning.dataset import Dataset
     from algotrade.learning.labels import LabelSpec
     from algotrade.learning.presets import FeatureSpec
@@ -72,6 +75,7 @@ TESTS = {
 ALL = tuple(TESTS)
 CHEAP = ("A1", "A1b", "A4", "A5", "A7")
 SYMBOLS_LOOKED_AT = 4  # whose features and labels are looked at
+SECTION = 12  # symbols that those are compared with, where features compare symbols
 _FEATURES = ("A1", "A1b", "A2", "A7")
 
 
@@ -228,7 +232,7 @@ def _run(test: str, world: _World) -> list[Outcome]:
 
 def _each(test: Callable[[Subject, Bars], list[Outcome]], world: _World) -> list[Outcome]:
     """Look at the features of some symbols; of a feature that fails at several, tell the first."""
-    of = subject(world.spec)
+    of = subject(world.spec, _section(world))
     found: dict[tuple[str, bool | None, str], Outcome] = {}
     for bars in world.looked_at:
         for one in test(of, bars):
@@ -265,7 +269,15 @@ def _a5(world: _World) -> list[Outcome]:
 def _a6(world: _World) -> list[Outcome]:
     pipeline = windowed(asked_once(world.spec), world.labels, _fixed(world), seed=world.seed)
     seeds = range(world.seed, world.seed + world.null_seeds)
-    return null_markets(pipeline, world.labels, seeds=seeds, gate=world.gate, progress=world.step)
+    symbols = FEWEST if world.spec.crosses else NULL_SYMBOLS
+    return null_markets(
+        pipeline,
+        world.labels,
+        seeds=seeds,
+        gate=world.gate,
+        symbols=symbols,
+        progress=world.step,
+    )
 
 
 def _a6b(world: _World) -> list[Outcome]:
@@ -284,7 +296,8 @@ def _a8(world: _World) -> list[Outcome]:
         own = world.spec.own
         if isinstance(own, OwnFeatures):
             own.memory.clear()
-        rows = b"".join(compute_features(one, world.spec).tobytes() for one in world.looked_at)
+        spec = bind(world.spec, world.histories)
+        rows = b"".join(compute_features(one, spec).tobytes() for one in world.looked_at)
         dataset = build_dataset(world.histories, world.spec, world.labels)
         model = train(dataset, world.plan, seed=world.seed, now=0)
         p = model.scorer.score_many(dataset.x, model.estimator)
@@ -305,6 +318,16 @@ def _chosen(histories: Sequence[Bars], seed: int) -> list[Bars]:
     if split_ones and not any(bars.splits for bars in drawn):
         drawn[-1] = max(split_ones, key=len)
     return drawn
+
+
+def _section(world: _World) -> list[Bars]:
+    """Choose whom the looked-at symbols are compared with: themselves and the longest histories."""
+    seen = {one.symbol for one in world.looked_at}
+    others = sorted(
+        (one for one in world.histories if one.symbol not in seen),
+        key=lambda bars: (-len(bars), bars.symbol),
+    )
+    return [*world.looked_at, *others][:SECTION]
 
 
 def _fixed(world: _World) -> Plan:

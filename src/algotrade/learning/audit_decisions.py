@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Pipeline = Callable[[Sequence[Bars]], Said]
     Gate = Callable[[Sequence[Bars], int], bool]  # histories, seed: whether it would promote
 
-NULL_SEEDS, NULL_SYMBOLS, NULL_BARS = 20, ("NULLA", "NULLB"), 900
+NULL_SEEDS, NULL_SYMBOLS, NULL_BARS = 20, 2, 900
 ERRORS = 3.0  # standard errors that chance is allowed
 SHIFTS = 3
 LABELS_LOOKED_AT = 64
@@ -157,6 +157,7 @@ def null_markets(
     seeds: Sequence[int] = range(NULL_SEEDS),
     gate: Gate | None = None,
     bars: int = NULL_BARS,
+    symbols: int = NULL_SYMBOLS,
     progress: Callable[[], None] | None = None,
 ) -> list[Outcome]:
     """A6: where nothing can be known, accuracy is one half and at most one run is promoted.
@@ -166,8 +167,8 @@ def null_markets(
     right, count, promoted = 0, 0, 0
     for seed in seeds:
         histories = [
-            null_market(symbol, 1000 * seed + number, bars)
-            for number, symbol in enumerate(NULL_SYMBOLS)
+            null_market(f"NULL{chr(65 + number)}", 1000 * seed + number, bars)
+            for number in range(symbols)
         ]
         hits, rows = _hits(pipeline(histories), histories, labels)
         right, count = right + hits, count + rows

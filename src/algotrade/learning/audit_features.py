@@ -6,15 +6,14 @@ for each feature that fails, or one that says what was looked at.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from algotrade.errors import InputError
-from algotrade.learning.audit_markets import other_future, rescaled, without_splits
-from algotrade.learning.features import compute_features, feature_row
-from algotrade.learning.own_features import OwnFeatures
-from algotrade.learning.presets import TREND
+from algotrade.learning.audit_markets import futures, other_future, rescaled, without_splits
+from algotrade.learning.cross_rules import read_with
 from algotrade.record import NamedTuple
 
 if TYPE_CHECKING:
@@ -24,10 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from algotrade.bars import Bars
-    from algotrade.learning.presets import FeatureSpec
+    from algotrade.learning.audit_subject import Subject
 
     Matrix = NDArray[np.float64]
-    Rows = Callable[[Bars], Matrix]
     Part = Matrix | InputError | None
     Reach = Callable[[int], Part]
 
@@ -60,23 +58,6 @@ class Outcome:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """Features to be audited.
-
-    rows: bars to (len(bars), names), in the shares of each row's bar or of the last. lookback: as
-    declared. row: of the last bar, to the bit, where that is claimed. in_dollars: names that do
-    not claim to be free of the price level. one_basis: whether rows come in the last bar's shares.
-    """
-
-    names: tuple[str, ...]
-    rows: Rows
-    lookback: int
-    row: Callable[[Bars], Sequence[float]] | None = None
-    in_dollars: frozenset[str] = frozenset()
-    one_basis: bool = False
-
-
 class Found(NamedTuple):
     """Where a column moved first: the row, the cut that showed it, the value there, an error."""
 
@@ -84,26 +65,6 @@ class Found(NamedTuple):
     cut: int
     other: float | None
     error: str
-
-
-def subject(spec: FeatureSpec) -> Subject:
-    """Give what is audited of a spec: the preset's rows, or your function asked about all bars."""
-    if isinstance(spec.own, OwnFeatures):
-        own = spec.own
-        return Subject(
-            names=own.columns,
-            rows=own.whole,
-            lookback=own.lookback,
-            in_dollars=frozenset(() if own.scale_free else own.columns),
-            one_basis=True,
-        )
-    return Subject(
-        names=spec.names,
-        rows=partial(compute_features, spec=spec),
-        lookback=spec.lookback,
-        row=partial(feature_row, spec=spec),
-        in_dollars=frozenset(TREND) & frozenset(spec.names),
-    )
 
 
 # ---- the tests
@@ -260,15 +221,22 @@ def _ends(count: int, lookback: int, seed: int) -> list[int]:
 
 def _cut_rows(of: Subject, bars: Bars, cut: int) -> Part:
     """Give the rows without the bars after `cut`; what a function says of too few is left out."""
+
+    def until(others: Sequence[Bars]) -> list[Bars]:
+        return [one.slice(0, bisect_right(one.ts_close, bars.ts_close[cut])) for one in others]
+
     try:
-        return of.rows(bars.slice(0, cut + 1))
+        return of.amid(until)(bars.slice(0, cut + 1))
     except InputError as error:
         return error if cut >= of.lookback - 1 else None
 
 
 def _other_rows(of: Subject, bars: Bars, seed: int, cut: int) -> Part:
+    def replaced(others: Sequence[Bars]) -> list[Bars]:
+        return futures(others, bars.ts_close[cut], seed + 1)
+
     try:
-        return of.rows(other_future(bars, cut, seed))
+        return of.amid(replaced)(other_future(bars, cut, seed))
     except InputError as error:
         return error
 
@@ -331,13 +299,17 @@ def _starts(of: Subject, known: Bars) -> list[Outcome]:
     """Compare the last row from the declared look-back with that of all bars."""
     import numpy as np
 
-    full = of.rows(known)
+    def loaded(others: Sequence[Bars]) -> list[Bars]:
+        return read_with(known, others, of.lookback)
+
+    rows, full = of.amid(loaded), of.rows(known)
     last, floor = full[-1], _typical(full)
     bits = None if of.row is None else np.array(of.row(known))
 
     def apart(length: int) -> NDArray[np.bool_]:
-        part = of.rows(known.slice(len(known) - length, len(known)))[-1]
-        return differs(part, last, START_SAME, floor)
+        return differs(
+            rows(known.slice(len(known) - length, len(known)))[-1], last, START_SAME, floor
+        )
 
     wrong = apart(of.lookback)
     if bits is not None:
@@ -347,7 +319,7 @@ def _starts(of: Subject, known: Bars) -> list[Outcome]:
     for column in np.flatnonzero(wrong).tolist():
         enough = next((n for n in lengths if not apart(n)[column]), None)
         needs = f"needs {enough} bars" if enough else f"needs more than {max([*lengths, 0])} bars"
-        part = of.rows(known.slice(len(known) - of.lookback, len(known)))[-1, column]
+        part = rows(known.slice(len(known) - of.lookback, len(known)))[-1, column]
         outcomes.append(
             Outcome(
                 test="A2",

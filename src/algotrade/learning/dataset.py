@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from algotrade.errors import DataError
+from algotrade.learning.cross import bind
 from algotrade.learning.features import DEFAULT, TREND, FeatureSpec, compute_features
 from algotrade.learning.labels import UNKNOWN, LabelSpec, compute_labels
 
@@ -73,15 +74,17 @@ def build_dataset(
 ) -> Dataset:
     """Compute features and labels of every symbol and keep the complete rows.
 
-    The order of `bars` does not matter. Raises DataError for mixed sources or timeframes, a
-    symbol given twice, and fewer than 100 labelled rows.
+    The order of `bars` does not matter; they are the universe of features that compare symbols.
+    Raises DataError for mixed sources or timeframes, a symbol given twice, and fewer than 100
+    labelled rows; InputError where a universe is too small.
     """
     import numpy as np
 
     chosen = labels or LabelSpec()
     ordered = sorted(bars, key=lambda one: one.symbol)
     _check_alike(ordered)
-    parts = [_rows(one, features, chosen, index) for index, one in enumerate(ordered)]
+    bound = bind(features, ordered)
+    parts = [_rows(one, bound, chosen, index) for index, one in enumerate(ordered)]
     matrix, y, ts, label_end, change, symbol = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
@@ -147,7 +150,7 @@ def _check_enough(rows: int, total: int, features: FeatureSpec, labels: LabelSpe
         raise DataError(
             f"{rows} labelled rows from {total} bars, training needs {FEWEST_ROWS}: each symbol"
             f" gives {features.lookback - 1} bars to the look-back and {labels.horizon + 1} to the"
-            " label",
+            f" label{', and 80% of them must have bars' if features.crosses else ''}",
             hint="load more bars: algotrade fetch with an earlier start",
         )
 

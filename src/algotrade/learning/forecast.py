@@ -21,24 +21,28 @@ if TYPE_CHECKING:
 
     from algotrade.bars import Bars
     from algotrade.learning.card import ModelCard
+    from algotrade.learning.presets import FeatureSpec
     from algotrade.learning.scorers import Scorer
 
 SCORED_ROWS = 8_192  # rows scored at once: a forest needs kilobytes for each
 
 
-def forecast(card: ModelCard, scorer: Scorer, bars: Bars) -> Signals:
+def forecast(
+    card: ModelCard, scorer: Scorer, bars: Bars, spec: FeatureSpec | None = None
+) -> Signals:
     """Give what the model says at the close of every bar; it reads no bar after that one.
 
     p_up: NaN, and the stance NONE, where `predict_row` would refuse the bar's last `lookback`
-    bars: before the warm-up is over, and where a feature is not a number. Weights and
-    volatilities are left out; see `sizing.py`. Raises as `predict_row` for bars of another source
+    bars: before the warm-up is over, and where a feature is not a number. spec: the model's
+    features where they are bound to the bars of other symbols. Weights and volatilities are left
+    out; see `sizing.py`. Raises as `predict_row` for bars of another source
     or timeframe and for a card that does not fit its scorer; `check_unseen` is the caller's part.
     """
     from algotrade.learning.features import compute_features
     from algotrade.learning.own_features import card_features
 
     check_fit(card, scorer, bars)
-    matrix = compute_features(bars, card_features(card))
+    matrix = compute_features(bars, spec or card_features(card))
     why = reasons(card, bars.numpy("ts_close"), matrix)
     return signals(((0, card.id),), score_rows(scorer, matrix), card.threshold, why)
 

@@ -18,7 +18,7 @@ from algotrade.domain.times import DAY, HOUR, iso, session_date
 from algotrade.errors import InputError, ModelError
 from algotrade.learning.basis import check_prices, price_runs, split_cuts, volume_runs
 from algotrade.learning.formulas import FORMULAS, LOOKBACK, PRICES
-from algotrade.learning.presets import FeatureSpec, feature_spec
+from algotrade.learning.presets import CROSS, FeatureSpec, feature_spec
 from algotrade.own_code import LARGEST_LOOKBACK, load_function, told
 from algotrade.record import NamedTuple
 
@@ -272,7 +272,7 @@ def _columns(made: OwnFeatures) -> tuple[str, ...]:
             f"{made.label} gave {_kind(answer)} for a window of {made.lookback} bars",
             hint="return a DataFrame with at least one column, no name twice",
         )
-    if taken := sorted({*names} & {*FORMULAS}):
+    if taken := sorted({*names} & {*FORMULAS, *CROSS}):
         raise InputError(
             f"{made.label} calls a column {taken[0]}, which is a feature of algotrade",
             hint="choose another name for it",

@@ -5,15 +5,18 @@ Standard library only at import: `predict` and `trade` start here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from algotrade.domain.predictions import Prediction
 from algotrade.errors import DataError, ModelError
 from algotrade.learning import familiar
+from algotrade.learning.cross import CrossSection
 from algotrade.learning.features import TREND, FeatureSpec, feature_row
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TypeAlias
 
     from algotrade.bars import Bars
@@ -23,18 +26,27 @@ if TYPE_CHECKING:
     Drift: TypeAlias = tuple[tuple[str, float], ...]
 
 
-def predict_row(card: ModelCard, scorer: Scorer, bars: Bars, drift: Drift = ()) -> Prediction:
+def predict_row(
+    card: ModelCard,
+    scorer: Scorer,
+    bars: Bars,
+    drift: Drift = (),
+    spec: FeatureSpec | None = None,
+) -> Prediction:
     """Predict from the last bar of `bars`; the same numbers as the batch over all bars.
 
-    drift: the features of this symbol that have drifted, where that was looked at.
+    drift: the features of this symbol that have drifted, where that was looked at. spec: the
+    model's features where they are bound to the bars of other symbols.
     Raises DataError where bars are too few, of another source or timeframe than the model's, or
     give a feature that is not a number; ModelError where card and scorer disagree.
     """
     check_fit(card, scorer, bars)
     names = tuple(dict.fromkeys((*TREND, *card.names)))
-    spec = replace(spec_of(card), names=names)
+    spec = replace(spec or spec_of(card), names=names)
     named = dict(zip(names, feature_row(bars, spec), strict=True))
     row = [named[name] for name in card.names]
+    if spec.crosses:
+        _check_section(card, bars, spec, row)
     p_up, ts = scorer.score(row), bars.ts_close[-1]
     outside = familiar.outside(card, row)
     base, unit, parts = scorer.explain(row)
@@ -50,11 +62,29 @@ def predict_row(card: ModelCard, scorer: Scorer, bars: Bars, drift: Drift = ()) 
         drivers=tuple(drivers),
         base=base,
         unit=unit,
-        bars_hash=bars.slice(len(bars) - card.lookback, len(bars)).fingerprint(),
+        bars_hash=print_of(card, bars, spec),
         abstains=familiar.reason(card, ts, len(outside), len(drift)),
         outside=outside,
         drift=drift,
     )
+
+
+def print_of(card: ModelCard, bars: Bars, spec: FeatureSpec) -> str:
+    """Give the fingerprint of all bars that the row of the last bar reads."""
+    if isinstance(spec.own, CrossSection):
+        return spec.own.fingerprint(bars)
+    return bars.slice(max(0, len(bars) - card.lookback), len(bars)).fingerprint()
+
+
+def _check_section(card: ModelCard, bars: Bars, spec: FeatureSpec, row: Sequence[float]) -> None:
+    """Refuse a row for which too few symbols of the universe take part; say who is missing."""
+    if isinstance(spec.own, CrossSection) and any(math.isnan(value) for value in row):
+        missing = spec.own.missing(bars)
+        if missing:
+            raise DataError(
+                f"{bars.symbol}: model {card.id} says nothing: {missing}",
+                hint="load their bars: algotrade fetch, or import",
+            )
 
 
 def spec_of(card: ModelCard) -> FeatureSpec:

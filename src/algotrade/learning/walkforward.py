@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from algotrade.domain.times import iso
 from algotrade.errors import DataError
-from algotrade.learning.dataset import FEWEST_ROWS, build_dataset
+from algotrade.learning.cross import bind
+from algotrade.learning.dataset import FEWEST_ROWS, build_dataset, take_rows
 from algotrade.learning.familiar import reasons
 from algotrade.learning.features import compute_features
 from algotrade.learning.forecast import score_rows, signals
@@ -85,12 +86,18 @@ def walk_forward_forecast(
     progress(done, total) is called after each refit. Raises DataError where no model can be fitted
     by `until_ts`, and as `build_dataset` and `training.refit`.
     """
+    import numpy as np
+
     past = _until(histories, until_ts)
+    bound = bind(spec, past)
     times = refit_times(past, spec, labels, from_ts=from_ts, every=every, window=window)
-    tracks = [_Track(bars, spec, from_ts) for bars in past]
+    tracks = [_Track(bars, bound, from_ts) for bars in past]
     refits, models = [], {}
     for done, ts in enumerate(times, start=1):
         dataset = build_dataset(known_then(past, spec, ts, window=window), spec, labels)
+        if spec.crosses and window is not None:
+            start = _window_start(_session_closes(past), ts, window)
+            dataset = take_rows(dataset, np.flatnonzero(dataset.ts >= start))
         model = refit(dataset, plan, seed=seed, now=ts)
         refits.append(Refit(ts, model.card.id, model.card.rows, model.card.train_end))
         for track in tracks:
@@ -169,12 +176,15 @@ def known_then(
 
     All that had closed by then; with a window, those of its sessions and before them what their
     look-back needs. A symbol without any is left out: not listed yet, or not any more.
+    Features that compare symbols read all that had closed; those without any count as missing.
     """
     start = _window_start(_session_closes(histories), ts, window)
     parts = []
     for bars in histories:
         first, stop = bisect_left(bars.ts_close, start), bisect_right(bars.ts_close, ts)
-        if first < stop:
+        if spec.crosses:
+            parts.append(bars.slice(0, stop))
+        elif first < stop:
             parts.append(bars.slice(max(0, first - spec.lookback + 1), stop))
     return parts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -94,7 +95,10 @@ def list_revisions(
 
 
 def users_of(
-    db: sqlite3.Connection, revision: Revision, lookbacks: Mapping[str, int] | None = None
+    db: sqlite3.Connection,
+    revision: Revision,
+    lookbacks: Mapping[str, int] | None = None,
+    comparing: Mapping[str, int] | None = None,
 ) -> Users:
     """Give who used the value that the revision replaced.
 
@@ -102,13 +106,19 @@ def users_of(
     the revised one or later (for a split: its session is the ex-date or later), and it was made in
     [known_at, superseded_at). The store does not know how far a model looks back: `lookbacks` gives
     it, by model id, from the cards. With it, decisions whose window does not reach the bar drop out
-    and the fingerprint in the decision proves the others; without it all of them are "possible". A
-    decision without a prediction reads no bar but the newest one. A dividend is read by the ledger
-    alone, so no decision used it as such. Where a source's bars are known at their close (the
-    sample), old and new value have the same known_at and no instant lies between: nobody is named.
+    and the fingerprint in the decision proves the others; without it all of them are "possible".
+    comparing: how many bars of the symbol those models read that compare others with it, by id;
+    their decisions about others are "possible". A decision without a prediction reads no bar but
+    the newest one. A dividend is read by the ledger alone, so no decision used it as such. Where a
+    source's bars are known at their close (the sample), old and new value have the same known_at
+    and no instant lies between: nobody is named.
     """
     with reading(db):
-        decisions = () if revision.kind == DIVIDEND else tuple(_decisions(db, revision, lookbacks))
+        decisions = (
+            ()
+            if revision.kind == DIVIDEND
+            else tuple(_decisions(db, revision, lookbacks, comparing or {}))
+        )
         rows = db.execute(
             "SELECT model_id, source, trained_at, card_sha256 FROM trainings WHERE source = ?"
             " AND trained_at >= ? AND trained_at < ? ORDER BY training_id",
@@ -185,28 +195,36 @@ def _named(names: tuple[str, ...], values: Iterable[int]) -> dict[str, int]:
 
 
 def _decisions(
-    db: sqlite3.Connection, revision: Revision, lookbacks: Mapping[str, int] | None
+    db: sqlite3.Connection,
+    revision: Revision,
+    lookbacks: Mapping[str, int] | None,
+    comparing: Mapping[str, int],
 ) -> Iterable[UsingDecision]:
     rows = db.execute(
         "SELECT d.decision_id, d.account, d.strategy, d.bar_ts, d.decided_at, d.action,"
         " d.order_key, d.model_id, CASE WHEN d.grounds IS NULL"  # whole, as schema 1 kept it
         "  THEN json_extract(d.body, '$.prediction.bars_hash')"
-        "  ELSE json_extract(d.body, '$[0][6]') END"
+        "  ELSE json_extract(d.body, '$[0][6]') END, d.symbol"
         " FROM decisions d JOIN accounts a USING (account)"
-        " WHERE a.source = ? AND d.symbol = ? AND d.bar_ts >= ?"
+        " WHERE a.source = ? AND d.bar_ts >= ?"
+        " AND (d.symbol = ? OR d.model_id IN (SELECT value FROM json_each(?)))"
         " AND d.decided_at >= ? AND d.decided_at < ? ORDER BY d.decision_id",
         (
             revision.source,
-            revision.symbol,
             _reaches(revision),
+            revision.symbol,
+            json.dumps([*comparing]),
             revision.known_at,
             revision.superseded_at,
         ),
     ).fetchall()
-    for *told, bars_hash in rows:
+    for *told, own_hash, symbol in rows:
         bar_ts, decided_at, model_id = told[3], told[4], told[7]
-        lookback = 1 if model_id is None else (lookbacks or {}).get(model_id)
-        proof = _proof(db, revision, lookback, bar_ts, decided_at, bars_hash)
+        if symbol == revision.symbol:
+            lookback = 1 if model_id is None else (lookbacks or {}).get(model_id)
+            proof = _proof(db, revision, lookback, bar_ts, decided_at, own_hash)
+        else:
+            proof = _proof(db, revision, comparing[model_id], bar_ts, decided_at, None)
         if proof is not None:
             yield UsingDecision(
                 decision_id=told[0],
@@ -250,4 +268,7 @@ def _proof(
     )
     if revision.ts_close not in window.ts_close:
         return None
-    return PROVEN if bars_hash is not None and window.fingerprint() == bars_hash else POSSIBLE
+    own = (bars_hash or "").partition("+")[
+        0
+    ]  # after it, where a model compares symbols: the others
+    return PROVEN if window.fingerprint() == own else POSSIBLE

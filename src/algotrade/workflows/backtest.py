@@ -39,6 +39,7 @@ from algotrade.workflows.trade import Request, policy_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from algotrade.bars import Bars
     from algotrade.domain.costs import CostModel
     from algotrade.domain.ledger import Mark
     from algotrade.errors import AlgotradeError
@@ -72,13 +73,15 @@ class Plan(NamedTuple):
 class Heard(NamedTuple):
     """Who spoke in a run, and what was said of each symbol's whole history.
 
-    refits, training: of a walk-forward, the models fitted on the way and how.
+    refits, training: of a walk-forward, the models fitted on the way and how. others: bars that
+    were read beside those of the run.
     """
 
     strategy: str
     signals: Mapping[str, Signals]
     refits: tuple[Refit, ...] = ()
     training: Mapping[str, Any] | None = None
+    others: Sequence[Bars] = ()
 
 
 class Kept(NamedTuple):
@@ -201,6 +204,7 @@ def _by_rule(speaker: Speaker, history: History) -> Signals:
 
 def _heard_model(ws: Workspace, plan: Plan, histories: Sequence[History]) -> Heard:
     from algotrade.learning.forecast import check_unseen, forecast
+    from algotrade.workflows.crowd import whole_universe
     from algotrade.workflows.models import load_model, tell_model
 
     model = load_model(ws, plan.request.model_id)
@@ -208,8 +212,10 @@ def _heard_model(ws: Workspace, plan: Plan, histories: Sequence[History]) -> Hea
     check_flat(plan.request.sizing, model)
     first = min(one.bars.ts_close[0] for one in histories)
     check_unseen(model.card, first if plan.from_ts is None else plan.from_ts)
-    said = {one.bars.symbol: forecast(model.card, model.scorer, one.bars) for one in histories}
-    return Heard(f"model {model.card.id}", _sized(said, histories, plan))
+    known = [one.bars for one in histories]
+    spec, others = whole_universe(ws, model.card, known, until=plan.until_ts)
+    said = {one.symbol: forecast(model.card, model.scorer, one, spec) for one in known}
+    return Heard(f"model {model.card.id}", _sized(said, histories, plan), others=others)
 
 
 def _heard_walking(
@@ -327,7 +333,8 @@ def keep(
     """Keep a run; the same run again is found, not kept twice."""
     spec = _spec(plan, policy, heard)
     plan_hash = _hash({name: said for name, said in spec.items() if name != "limits_name"})
-    bars_hash = _hash([one.bars.fingerprint() for one in outcome.histories])
+    read = [*(one.bars for one in outcome.histories), *heard.others]
+    bars_hash = _hash([one.fingerprint() for one in read])
     times = outcome.market.times
     run_id = "b-" + _hash([plan_hash, bars_hash, times[0], times[-1], plan.benchmark])[:12]
     with immediate(ws.db):

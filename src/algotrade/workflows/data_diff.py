@@ -9,6 +9,7 @@ from algotrade.domain.money import MICROS
 from algotrade.domain.times import session_date, to_date
 from algotrade.errors import ModelError
 from algotrade.store import records, revisions
+from algotrade.workflows.crowd import bars_compared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,12 @@ def diff_data(ws: Workspace, symbol: str | None, since: int | None) -> list[Chan
     lookbacks = {model_id: card.lookback for model_id, card in cards.items()}
     changes = []
     for revision in revisions.list_revisions(ws.db, ws.source, symbol, since):
-        users = revisions.users_of(ws.db, revision, lookbacks)
+        comparing = {
+            model_id: bars_compared(card)
+            for model_id, card in cards.items()
+            if bars_compared(card) and revision.symbol in card.symbols
+        }
+        users = revisions.users_of(ws.db, revision, lookbacks, comparing)
         trained = dict.fromkeys(
             record.model_id
             for record in users.trainings

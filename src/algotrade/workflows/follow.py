@@ -17,6 +17,7 @@ from algotrade.errors import (
     DiskError,
     InputError,
     LockedError,
+    ModelError,
     ProviderError,
 )
 from algotrade.record import NamedTuple
@@ -24,9 +25,11 @@ from algotrade.store import bars as bar_store
 from algotrade.store import watch as watch_store
 from algotrade.store.database import immediate, sqlite_errors
 from algotrade.workflows.context import DAILY, POLYGON, Workspace, account_record
+from algotrade.workflows.crowd import compares
 from algotrade.workflows.fetch import fetch
 from algotrade.workflows.fetch_plan import FetchRequest
 from algotrade.workflows.heartbeat import FOLLOW, WAIT_S, heartbeat_now
+from algotrade.workflows.models import choose_model_for
 from algotrade.workflows.sources import ensure_calendar
 from algotrade.workflows.trade import trade
 
@@ -104,7 +107,7 @@ def _turn(asked: _Asked, decided: dict[str, int]) -> Step:
     fills: tuple[Fill, ...] = ()
     try:
         with sqlite_errors(asked.ws.settings.store):
-            fills = _bring(asked.ws, asked.request.symbols)
+            fills = _bring(asked.ws, _read(asked.ws, asked.request))
             newest = _newest(asked.ws, asked.request.symbols)
             fresh = tuple(name for name in newest if newest[name] != decided.get(name))
             if not fresh:
@@ -119,6 +122,21 @@ def _turn(asked: _Asked, decided: dict[str, int]) -> Step:
         return Step(fills=fills, trouble=error)
     decided.update({name: newest[name] for name in fresh})
     return Step(tuple(results), fills)
+
+
+def _read(ws: Workspace, request: Request) -> tuple[str, ...]:
+    """Give the symbols whose bars the decisions read: those of a model's universe, too."""
+    from algotrade.learning.registry import load_card
+
+    if request.rule is not None or not request.use_model:
+        return request.symbols
+    try:
+        record = choose_model_for(ws._replace(say=lambda _: None), request.model_id)
+        card = load_card(ws.settings.models, record.model_id, record.card_sha256)
+    except ModelError:  # the pass that follows tells of it
+        return request.symbols
+    others = card.symbols if compares(card) else ()
+    return tuple(dict.fromkeys((*request.symbols, *others)))
 
 
 def _bring(ws: Workspace, symbols: tuple[str, ...]) -> tuple[Fill, ...]:

@@ -16,7 +16,10 @@ from algotrade.store import readonly
 from algotrade.workflows.context import DAILY, Workspace
 
 if TYPE_CHECKING:
+    from algotrade.bars import Bars
     from algotrade.learning.card import ModelCard
+    from algotrade.learning.presets import FeatureSpec
+    from algotrade.workflows.crowd import Crowd
 
 
 class Drift(NamedTuple):
@@ -47,13 +50,15 @@ def drift_now(
     card: ModelCard,
     symbol: str,
     bar_ts: int,
+    crowd: Crowd,
     *,
     known_at: int | None = None,
     keep: bool = False,
 ) -> Drift:
-    """Give the drift at a bar: as noted, else computed in plain Python, and noted where asked.
+    """Give the drift at a bar: as noted, else computed, and noted where asked.
 
-    known_at: from the bars known then; what was noted is left aside. A line is said once.
+    In plain Python where the model compares no symbols. known_at: from the bars known then; what
+    was noted is left aside. A line is said once.
     """
     noted = drift_of(ws, card, symbol, bar_ts) if known_at is None else None
     if noted is not None:
@@ -63,26 +68,19 @@ def drift_now(
     )
     if len(bars) < _bars_read(card) or not card.ranges:
         return Drift({})
-    from algotrade.learning.features import feature_row
-    from algotrade.learning.predictor import spec_of
-
-    spec, first = spec_of(card), len(bars) - familiar.ROWS + 1
     try:
-        rows = [
-            feature_row(bars.slice(stop - card.lookback, stop), spec)
-            for stop in range(first, len(bars) + 1)
-        ]
+        spec = crowd.features(card, bars, known_at=known_at)
+        indices = _plainly(card, bars) if spec is None else _at_once(card, bars, spec)
     except DataError:  # the newest row has the same fault, and tells of it
         return Drift({})
-    found = _judged(card, familiar.drift_of_rows(card, rows))
+    found = _judged(card, indices)
     if keep and found.indices:
         _note(ws, card, symbol, bar_ts, found)
     return found
 
 
-def note_symbol(ws: Workspace, card: ModelCard, symbol: str) -> Drift | None:
+def note_symbol(ws: Workspace, card: ModelCard, symbol: str, crowd: Crowd) -> Drift | None:
     """Note the drift at a symbol's newest bar, computed at once; None without enough bars."""
-    from algotrade.learning.features import compute_features
     from algotrade.learning.own_features import card_features
 
     bars = bar_store.load_bars(
@@ -94,12 +92,39 @@ def note_symbol(ws: Workspace, card: ModelCard, symbol: str) -> Drift | None:
     if noted is not None:
         return noted
     try:
-        matrix = compute_features(bars, card_features(card))
+        spec = crowd.features(card, bars) or card_features(card)
+        indices = _at_once(card, bars, spec)
     except (DataError, ModelError):  # whoever asks the model is told
         return None
-    found = _judged(card, familiar.drift_of_matrix(card, matrix))
+    if not indices:
+        return None
+    found = _judged(card, indices)
     _note(ws, card, symbol, bars.ts_close[-1], found)
     return found
+
+
+def _plainly(card: ModelCard, bars: Bars) -> dict[str, float]:
+    from algotrade.learning.features import feature_row
+    from algotrade.learning.predictor import spec_of
+
+    spec, first = spec_of(card), len(bars) - familiar.ROWS + 1
+    rows = [
+        feature_row(bars.slice(stop - card.lookback, stop), spec)
+        for stop in range(first, len(bars) + 1)
+    ]
+    return familiar.drift_of_rows(card, rows)
+
+
+def _at_once(card: ModelCard, bars: Bars, spec: FeatureSpec) -> dict[str, float]:
+    """Give the indices; none where symbols are compared and were too few at one of the bars."""
+    import numpy as np
+
+    from algotrade.learning.features import compute_features
+
+    matrix = compute_features(bars, spec)
+    if spec.crosses and not np.isfinite(matrix[-familiar.ROWS :]).all():
+        return {}
+    return familiar.drift_of_matrix(card, matrix)
 
 
 def _judged(card: ModelCard, indices: dict[str, float]) -> Drift:

@@ -136,6 +136,7 @@ def tell_note(ws: Workspace, model: Model) -> None:
 def note_drift(ws: Workspace, symbols: Iterable[str]) -> None:
     """Note the drift at the newest bar of each symbol for the model in use, if there is one."""
     from algotrade.learning.registry import load_card
+    from algotrade.workflows.crowd import Crowd
     from algotrade.workflows.model_drift import note_symbol
 
     quiet = ws._replace(say=lambda _: None)
@@ -144,8 +145,9 @@ def note_drift(ws: Workspace, symbols: Iterable[str]) -> None:
         card = load_card(ws.settings.models, record.model_id, record.card_sha256)
     except ModelError:  # no model yet, or one that predict and trade will refuse by name
         return
+    crowd = Crowd(ws)
     for symbol in symbols:
-        note_symbol(ws, card, symbol)
+        note_symbol(ws, card, symbol, crowd)
 
 
 def no_bars(ws: Workspace, symbol: str) -> DataError:

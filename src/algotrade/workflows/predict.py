@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from algotrade.record import NamedTuple
 from algotrade.store import bars as bar_store
 from algotrade.workflows.context import DAILY, Workspace
+from algotrade.workflows.crowd import Crowd
 from algotrade.workflows.model_drift import drift_now
 from algotrade.workflows.models import Model, load_model, no_bars, tell_note
 from algotrade.workflows.shadow import let_shadow_speak
@@ -26,7 +27,7 @@ class Asked(NamedTuple):
 
 
 def predict_symbol(
-    ws: Workspace, model: Model, symbol: str, *, as_of: int | None = None
+    ws: Workspace, model: Model, symbol: str, crowd: Crowd, *, as_of: int | None = None
 ) -> Prediction:
     """Predict from the newest stored bars of one symbol, or from those known at `as_of`."""
     from algotrade.learning.predictor import predict_row
@@ -39,8 +40,9 @@ def predict_symbol(
         raise no_bars(ws, symbol)
     if symbol not in model.card.symbols:
         ws.say(f"{symbol}: model {model.card.id} was not trained on it")
-    found = drift_now(ws, model.card, symbol, bars.ts_close[-1], known_at=as_of)
-    return predict_row(model.card, model.scorer, bars, found.over)
+    found = drift_now(ws, model.card, symbol, bars.ts_close[-1], crowd, known_at=as_of)
+    spec = crowd.features(model.card, bars, known_at=as_of)
+    return predict_row(model.card, model.scorer, bars, found.over, spec)
 
 
 def predict(
@@ -56,7 +58,8 @@ def predict(
         raise no_bars(ws, "any symbol")
     model = load_model(ws, model_id, as_of=as_of)
     tell_note(ws, model)
-    predictions = [predict_symbol(ws, model, name, as_of=as_of) for name in names]
+    crowd = Crowd(ws)
+    predictions = [predict_symbol(ws, model, name, crowd, as_of=as_of) for name in names]
     if as_of is None:
         let_shadow_speak(ws, model, predictions)
     for prediction in predictions if as_of is None else ():

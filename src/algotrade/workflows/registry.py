@@ -119,12 +119,13 @@ def list_models(ws: Workspace) -> list[Listed]:
 
 def show_model(ws: Workspace, model_id: str | None = None) -> Shown:
     """Give everything that is known of a model: the one in use unless it is named."""
+    from algotrade.workflows.crowd import Crowd
     from algotrade.workflows.model_drift import note_symbol
     from algotrade.workflows.shadow import compare_shadow
 
     model = load_model(ws, model_id)
-    card = model.card
-    drift = {symbol: note_symbol(ws, card, symbol) for symbol in card.symbols[:DRIFT_SHOWN]}
+    card, crowd = model.card, Crowd(ws)
+    drift = {symbol: note_symbol(ws, card, symbol, crowd) for symbol in card.symbols[:DRIFT_SHOWN]}
     return Shown(
         card=card,
         standing=model.standing,

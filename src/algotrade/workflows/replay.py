@@ -18,6 +18,7 @@ from algotrade.store import journal
 from algotrade.store.past import Past, PastDecision, load_past
 from algotrade.trading.decision import Moment, decide
 from algotrade.workflows.context import DAILY, Workspace, account_record
+from algotrade.workflows.crowd import Crowd, parts_read
 from algotrade.workflows.find import find_decision
 from algotrade.workflows.models import load_model
 from algotrade.workflows.rebuild import Rebuilder
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from algotrade.domain.risk import RiskVerdict
     from algotrade.domain.signals import Signal
     from algotrade.learning.predictor import Drift
+    from algotrade.learning.presets import FeatureSpec
     from algotrade.trading.state import TradingState
     from algotrade.workflows.speakers import Spoken
 
@@ -96,6 +98,7 @@ class Replayer:
         self._ws, self._past = ws, past
         self._rebuilder = Rebuilder(ws, past)
         self._speakers: dict[str, Speaker | AlgotradeError] = {}
+        self._crowd = Crowd(ws)
 
     def replay(self, one: PastDecision) -> Replay:
         """Make one decision again; each later than the one before."""
@@ -129,9 +132,10 @@ class Replayer:
             return
         yield _speaker_step(speaker, decision)
         bars = self._bars(speaker, decision)
-        yield _bars_step(speaker, decision, bars)
+        spec = self._crowd.of(speaker, bars, known_at=decision.decided_at)
+        yield _bars_step(speaker, decision, bars, spec)
         try:
-            spoken = said_of(speaker, bars, decision.policy.sizing, drift_then(decision))
+            spoken = said_of(speaker, bars, decision.policy.sizing, drift_then(decision), spec)
         except DataError as error:
             yield _Compared("features", error.message, [("features", "numbers", error.message)])
             return
@@ -241,7 +245,9 @@ def _speaker_step(speaker: Speaker, decision: Decision) -> _Compared:
     return _Compared("speaker", "none: --no-model", [])
 
 
-def _bars_step(speaker: Speaker, decision: Decision, bars: Bars) -> _Compared:
+def _bars_step(
+    speaker: Speaker, decision: Decision, bars: Bars, spec: FeatureSpec | None
+) -> _Compared:
     count = len(bars)
     if speaker.model is not None:
         count = speaker.model.card.lookback
@@ -252,13 +258,17 @@ def _bars_step(speaker: Speaker, decision: Decision, bars: Bars) -> _Compared:
     stored = decision.prediction.bars_hash if decision.prediction else ""
     if decision.signal is not None and not stored:
         stored = decision.signal.bars_hash
-    if stored:
+    if stored and spec is None:
         pairs.append(("bars", stored, read.fingerprint()))
+    elif stored and spec is not None:
+        pairs += parts_read(spec, bars, stored)
     last = bars.ts_close[-1] if len(bars) else None
     pairs.append(("bars.last", iso(decision.ts), None if last is None else iso(last)))
     close = bars.close[-1] if len(bars) else None
     pairs.append(("bars.close", decision.conditions.reference_price, close))
     told = f"{len(read)} to {session_date(decision.ts)} as known {iso(decision.decided_at)}"
+    if "+" in stored:
+        told += ", and those of its universe"
     return _Compared("bars", told, pairs)
 
 

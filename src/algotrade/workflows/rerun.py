@@ -20,6 +20,7 @@ from algotrade.trading.feed import History, Market
 from algotrade.trading.session import Decider, MemoryJournal, run_session, turns_of
 from algotrade.workflows.conditions import store_outlook
 from algotrade.workflows.context import DAILY, Workspace
+from algotrade.workflows.crowd import Crowd
 from algotrade.workflows.rebuild import Rebuilder
 from algotrade.workflows.replay import drift_then, find_again
 from algotrade.workflows.settle import load_history
@@ -77,6 +78,7 @@ class Rerun:
         """Take the decisions of the span, oldest first; each noted what it saw."""
         self._ws, self._past, self._decisions = ws, past, decisions
         self._speakers: dict[str, Speaker | None] = {}
+        self._crowd = Crowd(ws)
         self._moments: dict[tuple[int, int, bool, bool], Moment | None] = {}
         settled = records.settled_until(ws.db, ws.account).values()
         newest = decisions[-1].stored.decision
@@ -215,13 +217,14 @@ class Rerun:
     def _heard(self, ask: Ask, choices: Choices) -> Moment | None:
         like, speaker = ask.like, self._speaker(ask.like)
         is_known = speaker is not None and not (choices.stored_signals and not ask.missed)
+        known_at = like.decided_at if choices.bars_then and not ask.missed else None
         bars = bar_store.load_bars(
             self._ws.db,
             self._ws.source,
             like.symbol,
             DAILY,
             until=ask.ts,
-            known_at=like.decided_at if choices.bars_then and not ask.missed else None,
+            known_at=known_at,
             last=lookback_of(speaker, like.policy.sizing) if speaker and is_known else 1,
         )
         if not len(bars) or (speaker is None and ask.missed):
@@ -230,7 +233,8 @@ class Rerun:
         if speaker is not None and is_known:
             try:
                 drift = () if ask.missed else drift_then(like)
-                spoken = said_of(speaker, bars, like.policy.sizing, drift)
+                spec = self._crowd.of(speaker, bars, known_at=known_at)
+                spoken = said_of(speaker, bars, like.policy.sizing, drift, spec)
             except DataError:  # a feature is no number: nothing is said
                 return None
         return settled_bar(bars, spoken)

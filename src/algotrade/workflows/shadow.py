@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from algotrade.domain.predictions import Prediction
     from algotrade.learning.card import ModelCard
+    from algotrade.workflows.crowd import Crowd
     from algotrade.workflows.models import Model
 
 
@@ -40,6 +41,7 @@ class Beside(NamedTuple):
 
 def let_shadow_speak(ws: Workspace, used: Model, predictions: Sequence[Prediction]) -> None:
     """Ask the shadow about the same bars and write down both; it fails without consequence."""
+    from algotrade.workflows.crowd import Crowd
     from algotrade.workflows.models import load_model
 
     name = model_store.shadow_of(ws.db, ws.source)
@@ -47,7 +49,8 @@ def let_shadow_speak(ws: Workspace, used: Model, predictions: Sequence[Predictio
         return
     try:
         shadow = load_model(ws, name)
-        words = [_word(ws, shadow, used, one) for one in predictions]
+        crowd = Crowd(ws)
+        words = [_word(ws, shadow, used, one, crowd) for one in predictions]
     except AlgotradeError as error:
         ws.say(f"shadow {name} said nothing: {error.message}")
         return
@@ -60,13 +63,14 @@ def _save(ws: Workspace, words: Sequence[ShadowWord]) -> None:
         model_store.save_word(ws.db, word)
 
 
-def _word(ws: Workspace, shadow: Model, used: Model, said: Prediction) -> ShadowWord:
+def _word(ws: Workspace, shadow: Model, used: Model, said: Prediction, crowd: Crowd) -> ShadowWord:
     from algotrade.learning.predictor import predict_row
 
     bars = bar_store.load_bars(
         ws.db, ws.source, said.symbol, DAILY, until=said.ts, last=shadow.card.lookback
     )
-    p_up = predict_row(shadow.card, shadow.scorer, bars).p_up
+    spec = crowd.features(shadow.card, bars)
+    p_up = predict_row(shadow.card, shadow.scorer, bars, spec=spec).p_up
     return ShadowWord(
         shadow.card.id, used.card.id, said.symbol, said.ts, ws.clock.now(), p_up, said.p_up
     )

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from algotrade.domain.decisions import Decision, Sizing
     from algotrade.domain.predictions import Prediction
     from algotrade.learning.predictor import Drift
+    from algotrade.learning.presets import FeatureSpec
     from algotrade.trading.strategies import Strategy
     from algotrade.workflows.context import Workspace
+    from algotrade.workflows.crowd import Crowd
 
 MODEL = "model"
 MANUAL = "manual"
@@ -158,11 +160,17 @@ def settled_bar(bars: Bars, spoken: Spoken) -> Moment:
 
 
 def hear(
-    ws: Workspace, speaker: Speaker, bars: Bars, sizing: Sizing | None, *, keep: bool
+    ws: Workspace,
+    speaker: Speaker,
+    bars: Bars,
+    sizing: Sizing | None,
+    crowd: Crowd,
+    *,
+    keep: bool,
 ) -> Spoken:
     """Hear what is said of the last of these bars now, after a look at a model's input.
 
-    keep: note how far its input has drifted.
+    crowd: of this pass. keep: note how far its input has drifted.
     """
     if speaker.model is None:
         return said_of(speaker, bars, sizing)
@@ -171,20 +179,30 @@ def hear(
     card = speaker.model.card
     if bars.symbol not in card.symbols:
         ws.say(f"{bars.symbol}: model {card.id} was not trained on it")
-    found = drift_now(ws, card, bars.symbol, bars.ts_close[-1], keep=keep)
-    return said_of(speaker, bars, sizing, found.over)
+    found = drift_now(ws, card, bars.symbol, bars.ts_close[-1], crowd, keep=keep)
+    return said_of(speaker, bars, sizing, found.over, crowd.features(card, bars))
 
 
 def said_of(
-    speaker: Speaker, bars: Bars, sizing: Sizing | None = None, drift: Drift = ()
+    speaker: Speaker,
+    bars: Bars,
+    sizing: Sizing | None = None,
+    drift: Drift = (),
+    spec: FeatureSpec | None = None,
 ) -> Spoken:
     """Hear what is said of the last of these bars.
 
-    drift: of a model's input there, as it was noted; a stored decision keeps it.
+    drift: of a model's input there, as it was noted; a stored decision keeps it. spec: a model's
+    features where they are bound to the bars of other symbols.
     """
     volatility = _volatility(bars) if sizing is not None and sizing.kind == VOLATILITY else None
     if speaker.model is not None:
-        return _said_by_model(speaker.model, bars, sizing, volatility, drift)
+        from algotrade.learning.predictor import predict_row
+
+        prediction = predict_row(speaker.model.card, speaker.model.scorer, bars, drift, spec)
+        is_weighed = sizing is not None and sizing.kind == PROBABILITY
+        weight = _weight(speaker.model, bars, spec) if is_weighed else PPM
+        return _spoken(prediction, weight, volatility)
     if speaker.rule is None:
         return Spoken(Signal("", UP, volatility=volatility))
     stance = speaker.rule.stance(bars)
@@ -195,19 +213,14 @@ def said_of(
     return Spoken(Signal(source, stance, volatility=volatility, bars_hash=digest))
 
 
-def _said_by_model(
-    model: Model, bars: Bars, sizing: Sizing | None, volatility: int | None, drift: Drift
-) -> Spoken:
-    from algotrade.learning.predictor import predict_row
-
-    prediction = predict_row(model.card, model.scorer, bars, drift)
+def _spoken(prediction: Prediction, weight: int, volatility: int | None) -> Spoken:
     stance = UP if prediction.value == 1 else DOWN
     signal = Signal(
         source=prediction.model_id,
         stance=KEEP if prediction.abstains and stance == UP else stance,
         p_up=prediction.p_up,
         threshold=prediction.threshold,
-        weight=_weight(model, bars) if sizing and sizing.kind == PROBABILITY else PPM,
+        weight=weight,
         volatility=volatility,
         bars_hash=prediction.bars_hash,
         abstains=prediction.abstains,
@@ -222,14 +235,14 @@ def _volatility(bars: Bars) -> int | None:
     return None if found == UNKNOWN else found
 
 
-def _weight(model: Model, bars: Bars) -> int:
+def _weight(model: Model, bars: Bars, spec: FeatureSpec | None) -> int:
     """Damp the newest prediction by those of the bars before it."""
     from algotrade.learning.sizing import damped_weights
 
-    return damped_weights(_probabilities(model, bars), window=WEIGHT_WINDOW)[-1]
+    return damped_weights(_probabilities(model, bars, spec), window=WEIGHT_WINDOW)[-1]
 
 
-def _probabilities(model: Model, bars: Bars) -> array[float]:
+def _probabilities(model: Model, bars: Bars, spec: FeatureSpec | None) -> array[float]:
     from algotrade.learning.predictor import predict_row
 
     lookback = model.card.lookback
@@ -238,7 +251,7 @@ def _probabilities(model: Model, bars: Bars) -> array[float]:
     for stop in range(first, len(bars) + 1):
         window = bars.slice(stop - lookback, stop)
         try:
-            found.append(predict_row(model.card, model.scorer, window).p_up)
+            found.append(predict_row(model.card, model.scorer, window, spec=spec).p_up)
         except DataError:  # a feature of that bar is not a number: nothing was said of it
             found.append(math.nan)
     return found

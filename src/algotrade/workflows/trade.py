@@ -17,6 +17,7 @@ from algotrade.trading.broker import RemoteBroker, SimulatedBroker
 from algotrade.trading.session import Decider, MemoryJournal, run_session, turns_of
 from algotrade.workflows.conditions import Gatherer, store_outlook
 from algotrade.workflows.context import DAILY, Workspace, account_lock, account_record
+from algotrade.workflows.crowd import Crowd
 from algotrade.workflows.models import choose_model_for, no_bars
 from algotrade.workflows.settle import settle
 from algotrade.workflows.speakers import (
@@ -278,6 +279,7 @@ def _decide(
         for one in journal.open_orders(ws.db, ws.account)
         if one.state in UNSURE_STATES
     }  # R02: no other order of the symbol meanwhile
+    crowd = Crowd(ws)
     for symbol in request.symbols:
         bars = bar_store.load_bars(
             ws.db,
@@ -293,7 +295,7 @@ def _decide(
         if existing is not None:
             already[symbol] = existing
             continue
-        spoken = hear(ws, speaker, bars, request.sizing, keep=keep)
+        spoken = hear(ws, speaker, bars, request.sizing, crowd, keep=keep)
         if spoken.signal is None:
             raise DataError(
                 f"{speaker.strategy} says nothing of {symbol}: it reads"
