@@ -23,11 +23,12 @@ from algotrade.store import models as model_store
 from algotrade.store.bars import save_bars
 from algotrade.store.database import immediate
 from algotrade.workflows.audit import AuditRequest, audit
-from algotrade.workflows.backtest import Plan, backtest, hear, load_histories
+from algotrade.workflows.backtest import Plan, backtest, load_histories
 from algotrade.workflows.context import at, ensure_account
 from algotrade.workflows.crowd import Crowd, needed_of, whole_universe
 from algotrade.workflows.data_diff import diff_data
 from algotrade.workflows.follow import _read
+from algotrade.workflows.hearing import hear
 from algotrade.workflows.model_diff import diff_models
 from algotrade.workflows.model_drift import drift_now, drift_of, note_symbol
 from algotrade.workflows.models import load_model

@@ -17,16 +17,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from algotrade.errors import AlgotradeError, DataError, InputError, ProviderError
+from algotrade.learning.labels import LabelSpec
+from algotrade.learning.presets import PRESETS
 from algotrade.learning.search import search
 from algotrade.learning.training import Plan
+from algotrade.learning.walkforward import walk_forward_forecast
 from algotrade.store.runs import list_runs
 from algotrade.workflows import fan_out
-from algotrade.workflows.fan_out import Workers, open_pool, read_workers
+from algotrade.workflows.fan_out import ALONE, Workers, open_pool, read_workers
 from algotrade.workflows.search import read_grid
 from algotrade.workflows.sweep import sweep, sweep_plans
 from backtest_world import plan_of
 from cli_helpers import cli, copied, one_clear_line
-from learning_markets import market
+from learning_markets import market, planted
 from verify_world import opened
 
 if TYPE_CHECKING:
@@ -154,6 +157,22 @@ def test_a_search_is_the_same_with_two_workers() -> None:
 
 
 @pytest.mark.slow
+def test_refits_on_the_way_are_the_same_with_two_workers() -> None:
+    bars = [planted(name, seed, 700, edge=0.004) for seed, name in enumerate("AB")]
+    spec, labels, plan = PRESETS["seed"], LabelSpec(horizon=1), Plan(model="logit")
+    found = []
+    for workers in (ALONE, TWO):
+        with open_pool(workers) as pool:
+            found.append(
+                walk_forward_forecast(
+                    bars, spec, labels, plan, seed=3, from_ts=0, every=120, pool=pool
+                )
+            )
+    one, two = found
+    assert len(one.refits) > 2
+    assert (one.refits, one.signals) == (two.refits, two.signals)
+
+
 def test_a_sweep_keeps_the_same_runs_with_two_workers(sampled: Path, tmp_path: Path) -> None:
     plans = sweep_plans(
         plan_of("AAPL", params=(("fast", "5,10"), ("slow", "20,30")), first="2011-01-03")

@@ -141,7 +141,7 @@ def _run_view(run: Run, ws: Workspace, plan: Plan, workers: Workers) -> View:
     plans = sweep_plans(plan)
     with _progress(run, "backtest") as progress:
         if len(plans) == 1:
-            return run_view(*backtest(ws, plan, progress=progress))
+            return run_view(*backtest(ws, plan, progress=progress, workers=workers))
         return _sweep_view(ws, sweep(ws, plans, workers=workers, progress=progress))
 
 

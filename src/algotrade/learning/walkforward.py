@@ -17,6 +17,7 @@ from algotrade.learning.dataset import FEWEST_ROWS, build_dataset, take_rows
 from algotrade.learning.familiar import reasons
 from algotrade.learning.features import compute_features
 from algotrade.learning.forecast import score_rows, signals
+from algotrade.learning.pool import alone
 from algotrade.learning.splits import sessions
 from algotrade.learning.training import refit
 from algotrade.record import NamedTuple
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from algotrade.domain.signals import Signals
     from algotrade.learning.dataset import Dataset
     from algotrade.learning.labels import LabelSpec
+    from algotrade.learning.pool import Pool
     from algotrade.learning.presets import FeatureSpec
     from algotrade.learning.training import Plan, Progress, TrainedModel
 
@@ -71,6 +73,7 @@ def walk_forward_forecast(
     every: int = MONTH,
     window: int | None = None,
     keep_models: bool = False,
+    pool: Pool = alone,
     progress: Progress | None = None,
 ) -> WalkForward:
     """Refit every `every` sessions from the first that closes at or after `from_ts`.
@@ -82,23 +85,17 @@ def walk_forward_forecast(
 
     until_ts: no bar that closes later is read. window: None for all that is known, else the
     sessions whose decisions train; it and `every` are at least 1. keep_models: for storing; a
-    forest of the sample takes 0.3 MB.
+    forest of the sample takes 0.3 MB. pool: who makes the refits, which do not know of each other.
     progress(done, total) is called after each refit. Raises DataError where no model can be fitted
     by `until_ts`, and as `build_dataset` and `training.refit`.
     """
-    import numpy as np
-
     past = _until(histories, until_ts)
     bound = bind(spec, past)
     times = refit_times(past, spec, labels, from_ts=from_ts, every=every, window=window)
     tracks = [_Track(bars, bound, from_ts) for bars in past]
     refits, models = [], {}
-    for done, ts in enumerate(times, start=1):
-        dataset = build_dataset(known_then(past, spec, ts, window=window), spec, labels)
-        if spec.crosses and window is not None:
-            start = _window_start(_session_closes(past), ts, window)
-            dataset = take_rows(dataset, np.flatnonzero(dataset.ts >= start))
-        model = refit(dataset, plan, seed=seed, now=ts)
+    learned = pool(_refit_at, _Learner(past, spec, labels, plan, seed, window), times)
+    for done, (ts, model) in enumerate(zip(times, learned, strict=True), start=1):
         refits.append(Refit(ts, model.card.id, model.card.rows, model.card.train_end))
         for track in tracks:
             track.say(model, ts, times[done] if done < len(times) else None)
@@ -111,6 +108,28 @@ def walk_forward_forecast(
         for bars, track in zip(histories, tracks, strict=True)
     }
     return WalkForward(signals=said, refits=tuple(refits), models=models)
+
+
+class _Learner(NamedTuple):
+    """What every refit reads, wherever it is made."""
+
+    past: Sequence[Bars]
+    spec: FeatureSpec
+    labels: LabelSpec
+    plan: Plan
+    seed: int
+    window: int | None
+
+
+def _refit_at(learner: _Learner, ts: int) -> TrainedModel:
+    import numpy as np
+
+    past, spec, labels, plan, seed, window = learner
+    dataset = build_dataset(known_then(past, spec, ts, window=window), spec, labels)
+    if spec.crosses and window is not None:
+        start = _window_start(_session_closes(past), ts, window)
+        dataset = take_rows(dataset, np.flatnonzero(dataset.ts >= start))
+    return refit(dataset, plan, seed=seed, now=ts)
 
 
 def estimate_refits(
