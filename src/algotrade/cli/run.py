@@ -153,7 +153,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             State.inherited = {name: typed[name] for name in SHARED}
             return
         State.command = function.__name__
-        typed |= {name: typed[name] or State.inherited.get(name) for name in SHARED}
+        for name, text in State.inherited.items():
+            typed[name] = typed[name] or (typed[name] if text is None else text)
         function(_make_run(typed), **{p.name: typed[p.name] for p in own})
 
     keyword_own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
@@ -183,7 +184,9 @@ def check_target(settings: Settings, path: str | None, flag: str) -> None:
 def _make_run(typed: dict[str, Any]) -> Run:
     State.json, State.verbose = typed["json_"] or typed["format_"] == JSON, typed["verbose"]
     if typed["json_"] and typed["format_"] not in (None, JSON):
-        raise InputError(f"--json and --format {typed['format_']} contradict each other")
+        raise InputError(
+            f"--json and --format {typed['format_']} contradict each other", hint="give one of them"
+        )
     settings = _load(typed)
     State.logs = settings.home / "logs"
     State.settings = settings
