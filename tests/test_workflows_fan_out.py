@@ -115,13 +115,13 @@ def test_flags_that_make_no_sense_are_refused(flags: tuple[Any, Any, Any], told:
 
 def test_a_grid_is_read() -> None:
     assert read_grid(["C=0.1,1", "max_iter=100"]) == {"C": (0.1, 1), "max_iter": (100,)}
-    assert read_grid(["C=1,1"]) == {"C": (1,)}
     assert read_grid(None) is None
     for wrong in ("C", "C=", "=1", "C=1,,2", "C=1 D=2"):
         with pytest.raises(InputError):
             read_grid([wrong])
-    with pytest.raises(InputError, match="twice"):
-        read_grid(["C=1", "C=2"])
+    for twice in (["C=1", "C=2"], ["C=1,1"], ["C=0.5,0.50"]):
+        with pytest.raises(InputError, match="twice"):
+            read_grid(twice)
 
 
 # ---- processes
@@ -170,7 +170,8 @@ def test_refits_on_the_way_are_the_same_with_two_workers() -> None:
             )
     one, two = found
     assert len(one.refits) > 2
-    assert (one.refits, one.signals) == (two.refits, two.signals)
+    assert one.refits == two.refits
+    assert repr(one.signals) == repr(two.signals)  # where nothing is said p(up) is not a number
 
 
 def test_a_sweep_keeps_the_same_runs_with_two_workers(sampled: Path, tmp_path: Path) -> None:

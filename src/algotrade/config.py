@@ -12,10 +12,10 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from algotrade.errors import SecretError, SettingsError, shown
+from algotrade.errors import InputError, SecretError, SettingsError, shown
 from algotrade.record import NamedTuple
 from algotrade.settings import SETTINGS
-from algotrade.values import FLAG, Value, parse_value
+from algotrade.values import FLAG, Value, parse_value, read_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -210,7 +210,7 @@ def broker_keys(settings: Settings, broker: str, *, live: bool) -> tuple[Secret,
     kind = "live" if live else "paper"
     named = settings.text(f"{kind}_key_file")
     if named:
-        lines = _read_private(settings.home / Path(named).expanduser()).split()
+        lines = _read_private(settings.home / _file(named, f"{kind}_key_file")).split()
         if len(lines) != 2:
             raise SecretError(
                 f"{kind}_key_file {named} does not hold two lines", hint="key id, then secret"
@@ -235,7 +235,9 @@ def find_webhook(settings: Settings) -> Secret | None:
     """Look for the address of the webhook, a secret: notify.webhook_file, then the environment."""
     named = settings.text("notify.webhook_file")
     if named:
-        text = _read_private(settings.home / Path(named).expanduser(), "notify.webhook_file")
+        text = _read_private(
+            settings.home / _file(named, "notify.webhook_file"), "notify.webhook_file"
+        )
     else:
         text = os.environ.get(WEBHOOK_VARIABLE, "")
     return Secret(text.strip()) if text.strip() else None
@@ -252,11 +254,16 @@ def variable_of(name: str) -> str:
 
 
 def _find_home(flag: str | None, environ: Mapping[str, str]) -> tuple[Path, str]:
-    if flag:
-        return Path(flag).expanduser().absolute(), "--home"
+    if flag is not None:
+        if not flag:
+            raise InputError("--home is empty", hint="--home FOLDER, or leave it out")
+        return read_path(flag, "--home").absolute(), "--home"
     if environ.get("ALGOTRADE_HOME"):
-        return Path(environ["ALGOTRADE_HOME"]).expanduser().absolute(), "ALGOTRADE_HOME"
-    here = Path.cwd()
+        return _file(environ["ALGOTRADE_HOME"], "ALGOTRADE_HOME").absolute(), "ALGOTRADE_HOME"
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # removed under our feet: there is nothing to find here
+        here = Path("/")
     for folder in (here, *here.parents):
         if (folder / FILE_NAME).is_file():
             return folder, f"{FILE_NAME} found from the current directory"
@@ -265,11 +272,19 @@ def _find_home(flag: str | None, environ: Mapping[str, str]) -> tuple[Path, str]
     return data.absolute() / "algotrade", "the user's data directory"
 
 
+def _file(text: str, field: str) -> Path:
+    return read_path(text, field, SettingsError)
+
+
 def _read_file(path: Path) -> dict[str, object]:
     try:
         content = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
+    except NotADirectoryError as error:
+        raise SettingsError(
+            f"the home {path.parent} is no folder", hint="--home FOLDER, or ALGOTRADE_HOME"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{path} cannot be read: {error}", hint="mend it; algotrade risk halt needs no settings"
@@ -348,7 +363,7 @@ def _find_key(key_file: str, home: Path, environ: Mapping[str, str]) -> Secret |
     if credentials and (Path(credentials) / "polygon").is_file():
         return _secret((Path(credentials) / "polygon").read_text(encoding="utf-8"), "credential")
     if key_file:
-        return _secret(_read_private(home / Path(key_file).expanduser()), "key_file")
+        return _secret(_read_private(home / _file(key_file, "key_file")), "key_file")
     for variable in KEY_VARIABLES:
         if environ.get(variable, "").strip():
             return _secret(environ[variable], variable)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from algotrade.errors import InputError, ModelError, shown
 from algotrade.record import NamedTuple
+from algotrade.values import read_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -63,7 +64,7 @@ def load_function(
     if not called.isidentifier():
         raise InputError(f"{one} {shown(name)} names no function", hint=HOW)
     if where.endswith(".py"):
-        path = Path(where).expanduser()
+        path = read_path(where, one)
         module, found = _run(f"_algotrade_own_{path.stem}", path, None, sha256)
         label = f"{path.name}:{called}"
     elif all(part.isidentifier() for part in where.split(".")):

@@ -50,7 +50,7 @@ SETTINGS = (
     ),
     Setting("train.horizon", "count", "5", "sessions that the label looks ahead", "252"),
     Setting("train.threshold", "fraction", "0.5", "prediction is 1 where p(up) is over it"),
-    Setting("train.seed", "count", "7", "seed of everything random in training"),
+    Setting("train.seed", "count", "7", "seed of everything random in training", "4294967295"),
     Setting("costs.commission_per_share_usd", "usd", "0.005", "commission a share"),
     Setting("costs.commission_per_trade_usd", "usd", "0", "commission a trade"),
     Setting("costs.commission_pct", "percent", "0", "commission as percent of the value", "10"),

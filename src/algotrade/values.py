@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from algotrade.domain.money import MICROS, scaled
-from algotrade.errors import InputError, SettingsError, shown
+from algotrade.errors import AlgotradeError, InputError, SettingsError, shown
 from algotrade.record import NamedTuple
 from algotrade.settings import FEEDS, FORMATS, MODEL_KINDS, NOTICES, SOURCES, SWITCHES
 
@@ -54,6 +55,14 @@ def parse_value(setting: Setting, value: Value) -> int:
     elif setting.kind != "text":
         return _parse_number(setting, value)
     return 0
+
+
+def read_path(text: str, field: str, kind: type[AlgotradeError] = InputError) -> Path:
+    """Read a path that may begin with ~ or ~name; where there is no such user, raises `kind`."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise kind(f"{field} {shown(text)}: there is no such user", hint="a full path") from error
 
 
 def read_window(text: str) -> int | None:

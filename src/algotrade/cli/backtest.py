@@ -168,7 +168,7 @@ def run_view(record: RunRecord, marks: Sequence[Mark]) -> View:
 
 def run_row(record: RunRecord) -> dict[str, Any]:
     """Give what identifies a run as flat JSON."""
-    halted = record.report["halted_at"]
+    halted, reduced = record.report["halted_at"], record.report.get("reducing_at")
     return {
         "run": record.run_id,
         "number": record.number,
@@ -180,6 +180,8 @@ def run_row(record: RunRecord) -> dict[str, Any]:
         "source": record.source,
         "halt": record.halt,
         "halted": session_date(halted).isoformat() if halted else None,
+        "reducing": record.report.get("reducing"),
+        "reduced": session_date(reduced).isoformat() if reduced else None,
         "verdict": record.report["verdict"],
     }
 
@@ -193,9 +195,12 @@ def _head(record: RunRecord) -> list[str]:
             f" {session_date(record.from_ts)} .. {session_date(record.until_ts)}"
         )
     ]
+    row = run_row(record)
+    if row["reducing"]:
+        told = f"{row['reducing']}; only what reduces a position was placed from then on"
+        lines.insert(0, f"REDUCING {row['reduced']}: {told}")
     if record.halt:
-        when = session_date(record.report["halted_at"])
-        lines.insert(0, f"HALTED   {when}: {record.halt}; nothing was placed from then on")
+        lines.insert(0, f"HALTED   {row['halted']}: {record.halt}; nothing was placed from then on")
     return [*lines, f"verdict  {record.report['verdict']}"]
 
 

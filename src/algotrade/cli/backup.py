@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from algotrade.cli.flags import plain_words
 from algotrade.cli.output import View
 from algotrade.cli.run import Run, command, new_app
 
@@ -49,7 +50,7 @@ def restore(
     """Check a backup, set aside the store that is there, and put the backup in its place."""
     from algotrade.workflows.backup import restore as restore_workflow
 
-    done = restore_workflow(run.settings, file, reason)
+    done = restore_workflow(run.settings, file, plain_words(reason))
     row = {
         "file": str(done.path),
         "commit": done.head.seq,

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from algotrade.cli.run import Run
 
 
+def plain_words(text: str) -> str:
+    """Give what somebody said as one line that can be stored and printed, whatever bytes came."""
+    readable = text.encode("utf-8", "replace").decode("utf-8")
+    return " ".join("".join(one if one.isprintable() else " " for one in readable).split())
+
+
 def sharing(
     place: str, flags: Mapping[str, Any], read: Callable[[dict[str, Any]], Any]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:

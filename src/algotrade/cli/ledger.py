@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from algotrade.cli.flags import plain_words
 from algotrade.cli.output import Column, View
 from algotrade.cli.run import Run, command, new_app
 from algotrade.cli.views import money, text_cell
@@ -62,7 +63,7 @@ def accept(
     from algotrade.workflows.ledger import accept_ledger
 
     with run.workspace(checked=False) as ws:
-        head = accept_ledger(ws, reason)
+        head = accept_ledger(ws, reason := plain_words(reason))
     row = {"accepted": True, "commit": head.seq, "hash": head.hash, "reason": reason}
     lines = [f"accepted as commit {head.seq}: {reason}"]
     run.out.emit(View(schema="algotrade.ledger-accept/1", data=row, rows=[row], above=lines))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import importlib
 import os
 import signal
@@ -16,14 +17,16 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 from algotrade import __version__
-from algotrade.cli.output import write_error
+from algotrade.cli.output import silence, write_error
 from algotrade.cli.run import MARKUP, State
 from algotrade.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_OK,
+    EXIT_PIPE,
     EXIT_TERMINATED,
     AlgotradeError,
+    DiskError,
     InputError,
 )
 from algotrade.record import NamedTuple
@@ -162,22 +165,34 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 def run() -> None:
     """Run the command line and exit with the documented code."""
-    for name in ("stdout", "stderr"):
+    for name, mode in {"stdin": "r", "stdout": "w", "stderr": "w"}.items():
         if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(prog_name="algotrade", standalone_mode=False)
+        sys.stdout.flush()
     except AlgotradeError as error:
         _tell(error)
         _notify(error)
         sys.exit(error.exit_code)
     except _TerminatedError:
         sys.exit(EXIT_TERMINATED)
+    except BrokenPipeError:  # of a help that typer prints
+        silence(sys.stdout)
+        sys.exit(EXIT_PIPE)
     except Exception as error:  # noqa: BLE001  the last line of defence: a bug, told in one line
         if hasattr(error, "format_message"):  # of typer's parser, whose names typer keeps private
             sys.exit(_tell_usage(error))
+        if (
+            isinstance(error, OSError) and error.errno in _NO_ROOM
+        ):  # such as a help that typer prints
+            what = error.filename or "what was asked for"
+            full = DiskError(f"{what} cannot be written: {error.strerror}", hint="make room")
+            silence(sys.stdout)
+            _tell(full)
+            sys.exit(full.exit_code)
         _tell_bug(error)
         _notify(error)
         sys.exit(EXIT_BUG)
@@ -203,6 +218,7 @@ def _tell(error: AlgotradeError) -> None:
         write_error(f"  try: {error.hint}")
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _WATCHED = ("trade", "fetch", "watch", "check", "halt", "reconcile", "cancel", "flatten")
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from algotrade.cli.flags import plain_words
 from algotrade.cli.notify import tell_fills, tell_trades
 from algotrade.cli.output import Column, View
 from algotrade.cli.run import Run, command, new_app
@@ -93,7 +94,7 @@ def reconcile(
     from algotrade.workflows.reconcile import reconcile as reconcile_workflow
 
     with run.workspace() as ws:
-        found = reconcile_workflow(ws, fix_local=fix_local, reason=" ".join(reason.split()))
+        found = reconcile_workflow(ws, fix_local=fix_local, reason=plain_words(reason))
     run.out.emit(_reconciled_view(found), ok=not (found.differences or found.unknown))
     tell_fills(run, found.fills)
     if found.differences:

@@ -154,16 +154,16 @@ def write_result(text: str) -> None:
         sys.stdout.write(_writable(text, getattr(sys.stdout, "encoding", None) or "utf-8"))
         sys.stdout.flush()
     except BrokenPipeError:
-        _silence(sys.stdout)
+        silence(sys.stdout)
         raise SystemExit(EXIT_PIPE) from None
     except OSError as error:
-        _silence(sys.stdout)
+        silence(sys.stdout)
         raise DiskError(
             f"the result cannot be written: {error.strerror}; what the command did stands"
         ) from error
 
 
-def _silence(stream: TextIO) -> None:
+def silence(stream: TextIO) -> None:
     """Send the rest of a broken stream nowhere, so that the interpreter can end in peace."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -215,7 +215,7 @@ def write_error(line: str) -> None:
     try:
         print(plain(line), file=sys.stderr, flush=True)
     except (OSError, ValueError):
-        _silence(sys.stderr)
+        silence(sys.stderr)
 
 
 def plain(text: str) -> str:

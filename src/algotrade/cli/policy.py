@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from algotrade.cli.flags import sharing
+from algotrade.cli.flags import plain_words, sharing
 from algotrade.domain.decisions import EQUITY, NOTIONAL, PROBABILITY, RISK, VOLATILITY, Sizing
 from algotrade.domain.money import BPS, parse_quantity, parse_usd, scaled
 from algotrade.domain.orders import DAY, GTC, LIMIT, MARKET, STOP, STOP_LIMIT, TIMES_IN_FORCE
@@ -147,7 +147,7 @@ def read_overrides(typed: Sequence[str] | None, reason: str | None) -> tuple[str
         )
     if typed is not None and not ids:
         raise InputError("--override names no limit", hint="--override R07 --reason TEXT")
-    if reason is not None and not reason.strip():
+    if reason is not None and not plain_words(reason):
         raise InputError("--reason is empty", hint="a few words; they are written down")
     if bool(ids) != bool(reason):
         missing, given = ("--reason", "--override") if ids else ("--override", "--reason")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from algotrade.cli.data import read_symbols
+from algotrade.cli.flags import plain_words
 from algotrade.cli.output import View
 from algotrade.cli.risk_views import changed_view, history_view, risk_view, what_if_view
 from algotrade.cli.run import Run, State, command, new_app
@@ -91,7 +92,7 @@ def set_(
     from algotrade.workflows.limit_changes import set_limit
 
     with run.workspace() as ws:
-        found = set_limit(ws, name, value, reason=" ".join(reason.split()))
+        found = set_limit(ws, name, value, reason=plain_words(reason))
     run.out.emit(changed_view(found))
 
 
@@ -149,7 +150,7 @@ def reset(run: Run, reason: Reason) -> None:
 
 
 def _read_reason(text: str) -> str:
-    reason = " ".join(text.split())
+    reason = plain_words(text)
     if not reason:
         raise InputError("--reason is empty", hint="a few words; they are written down")
     return reason

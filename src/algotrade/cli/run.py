@@ -156,7 +156,8 @@ class _Command:
             State.inherited = {name: typed[name] for name in SHARED}
             return
         State.command = self._function.__name__
-        typed |= {name: typed[name] or State.inherited.get(name) for name in SHARED}
+        for name, text in State.inherited.items():
+            typed[name] = typed[name] or (typed[name] if text is None else text)
         own = {name: value for name, value in typed.items() if name not in SHARED}
         self._function(_make_run(typed), **own)
 
@@ -206,7 +207,9 @@ def check_target(settings: Settings, path: str | None, flag: str) -> None:
 def _make_run(typed: dict[str, Any]) -> Run:
     State.json, State.verbose = typed["json_"] or typed["format_"] == JSON, typed["verbose"]
     if typed["json_"] and typed["format_"] not in (None, JSON):
-        raise InputError(f"--json and --format {typed['format_']} contradict each other")
+        raise InputError(
+            f"--json and --format {typed['format_']} contradict each other", hint="give one of them"
+        )
     settings = _load(typed)
     State.logs = settings.home / "logs"
     State.settings = settings

@@ -35,13 +35,12 @@ def demo(
 
     Works in a scratch home of its own; no key, no network, and your own accounts stay untouched.
     """
-    from pathlib import Path
-
     from algotrade.config import FILE_NAME, load_settings
+    from algotrade.values import read_path
     from algotrade.workflows.context import open_workspace
     from algotrade.workflows.demo import run_demo
 
-    home = Path(keep).expanduser().absolute() if keep else _scratch_home()
+    home = read_path(keep, "--keep").absolute() if keep else _scratch_home()
     if keep and home.exists() and any(home.iterdir()):
         raise InputError(f"--keep {keep}: the folder is not empty", hint="name a new folder")
     home.mkdir(parents=True, exist_ok=True)

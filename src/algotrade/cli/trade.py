@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from algotrade.cli.data import read_symbols
+from algotrade.cli.flags import plain_words
 from algotrade.cli.follow import Loop, follow_trades, following
 from algotrade.cli.notify import tell_trades
 from algotrade.cli.output import View
@@ -109,7 +110,7 @@ def trade(
         model_id=model,
         client_id=_read_client_id(client_id),
         overrides=read_overrides(override, reason),
-        override_reason=" ".join((reason or "").split()),
+        override_reason=plain_words(reason or ""),
         **asked._asdict(),
     )
     if loop is not None:

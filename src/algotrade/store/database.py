@@ -164,7 +164,9 @@ def sqlite_errors(path: Path) -> Iterator[None]:
             f"{path} is not a readable store: garbled text", hint="algotrade restore FILE"
         ) from error
     except OSError as error:
-        raise DiskError(f"{error.filename or path}: {error.strerror or error}") from error
+        raise DiskError(
+            f"{error.filename or path}: {error.strerror or error}", hint="check disk and rights"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 Grounds: TypeAlias = tuple[Policy, Limits]
 
+_MOST = 2**63 - 1  # an integer of SQLite
 _COLUMNS = (
     "d.decision_id, d.account, d.strategy, d.symbol, d.bar_ts, d.decided_at, d.action, d.code,"
     " d.reason, d.body, g.body"
@@ -144,6 +145,8 @@ def numbered_decision(
     db: sqlite3.Connection, account: str, decision_id: int
 ) -> StoredDecision | None:
     """Load the account's decision of that number, or None."""
+    if abs(decision_id) > _MOST:
+        return None
     row = db.execute(
         f"SELECT {_COLUMNS}{_FROM} WHERE d.account = ? AND d.decision_id = ?",
         (account, decision_id),

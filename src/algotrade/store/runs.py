@@ -127,9 +127,8 @@ def find_runs(db: sqlite3.Connection, prefix: str) -> list[RunRecord]:
 
 def list_runs(db: sqlite3.Connection, *, last: int | None = None) -> list[RunRecord]:
     """Load the runs, newest first, at most the `last` of them."""
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM runs ORDER BY number DESC LIMIT ?", (-1 if last is None else last,)
-    )
+    most = -1 if last is None else min(last, 2**62)  # an integer of SQLite
+    rows = db.execute(f"SELECT {_COLUMNS} FROM runs ORDER BY number DESC LIMIT ?", (most,))
     return [_record(row) for row in rows]
 
 

@@ -72,11 +72,13 @@ def make_report(
     }
     figures["trials"] = len(others) + 1
     figures["deflated_sharpe"] = luck(figures, [other.report["figures"] for other in others])
-    halts = journal.halts
+    halts, reductions = journal.halts, journal.reductions
     return {
         "figures": figures,
         "benchmark": benchmark,
         "halted_at": halts[0][0] if halts else None,
+        "reducing_at": reductions[0][0] if reductions else None,
+        "reducing": reductions[0][1] if reductions else None,
         "verdict": _verdict(figures),
     }
 

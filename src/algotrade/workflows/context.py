@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from algotrade.clock import Clock, FixedClock, SystemClock
 from algotrade.domain.ledger import DEPOSIT, Entry
 from algotrade.domain.times import DAY, iso, parse_instant
-from algotrade.errors import DataError, LedgerError, SecretError, SettingsError
+from algotrade.errors import (
+    DataError,
+    InputError,
+    LedgerError,
+    SecretError,
+    SettingsError,
+    shown,
+)
 from algotrade.record import NamedTuple
 from algotrade.store import database, disk, heads, journal, readonly, records
 
@@ -25,6 +32,7 @@ POLYGON = "polygon"
 CSV = "csv"
 DAILY = "1d"
 ACCOUNTS = {SAMPLE: "sample", POLYGON: "paper", CSV: "csv"}
+_FAR = 84_006 * DAY  # 2200-01-01; no calendar of sessions goes on
 SIMULATED = "simulated"  # the broker that is a part of this program
 
 
@@ -277,5 +285,11 @@ def _clock(
                 "ALGOTRADE_NOW is set, and real money does not live in a time of its own",
                 hint="unset ALGOTRADE_NOW",
             )
-        return FixedClock(parse_instant(settings.now, field="ALGOTRADE_NOW"))
+        now = parse_instant(settings.now, field="ALGOTRADE_NOW")
+        if not 0 <= now < _FAR:
+            raise InputError(
+                f"ALGOTRADE_NOW {shown(settings.now)} is beyond every calendar",
+                hint="of 1970 to 2199: 2026-11-20T21:05:00Z",
+            )
+        return FixedClock(now)
     return SystemClock()

@@ -46,7 +46,7 @@ def read_workers(jobs: int | None, backend: str | None, scheduler: str | None) -
         if scheduler is not None:
             raise InputError("--scheduler names a Dask scheduler", hint="--backend dask as well")
         if jobs is not None and not 1 <= jobs <= MOST_JOBS:
-            raise InputError(f"--jobs {jobs} is not between 1 and {MOST_JOBS}")
+            raise InputError(f"--jobs {jobs} is not between 1 and {MOST_JOBS}", hint="--jobs 2")
         return Workers(jobs=jobs or 1)
     if not scheduler:
         raise InputError(
