@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from algotrade.cli.backtest import run_view
 from algotrade.domain.decisions import HALTED, ORDER, PROBABILITY, REFUSED, Sizing
 from algotrade.domain.ledger import FILL
 from algotrade.domain.risk import WIDE
@@ -201,6 +203,21 @@ def test_a_grid_with_an_impossible_point_runs_nothing(home: Path, slow: str) -> 
 
 
 # ---- halts
+
+
+def test_a_run_that_may_only_reduce_says_since_when_and_why(home: Path) -> None:
+    limits = WIDE._replace(complete=True, daily_loss_reduce_bps=150, weekly_loss_halt_bps=10**9)
+    plan = plan_of("AAPL", first="2008-01-02", last="2009-12-31", limits=limits)
+    ran = played(home, plan._replace(limits_name="tight"))
+    at, why = ran.record.report["reducing_at"], ran.record.report["reducing"]
+    assert why.startswith("R18 daily loss")
+    head = run_view(ran.record, ran.trail.marks).above[0]
+    day = datetime.fromtimestamp(at / 1e6, UTC).date()
+    assert head == f"REDUCING {day}: {why}; only what reduces a position was placed from then on"
+    fills = [one for one in ran.trail.entries if one.kind == FILL]
+    after = [one for one in fills if one.ts > at + 10**12]  # not of orders that waited
+    assert all(one.quantity < 0 for one in after)
+    assert any(one.quantity > 0 for one in fills)
 
 
 def test_a_halt_ends_trading(home: Path) -> None:

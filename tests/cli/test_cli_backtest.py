@@ -43,7 +43,7 @@ refused_spans hold_spans trials deflated_sharpe"""
 FIGURES = _FIGURES.split()
 NAMES = {
     *("run", "number", "sweep", "strategy", "symbols", "first", "last", "source"),
-    *("halt", "halted", "verdict"),
+    *("halt", "halted", "reducing", "reduced", "verdict"),
 }
 
 
