@@ -2,7 +2,7 @@
 
     python bench/bench_workers.py [ROUNDS] [--jobs N] [--symbols N] [--bars N]
 
-Six points of a forest, walked forward over eight blocks of sixteen symbols. Both take turns, round
+Six points of a forest, walked forward over eight blocks of twenty-four symbols. Both take turns, round
 by round; the processes are started anew each time, and that counts: a second or so for each, which
 a search of a few seconds does not earn back. Printed are the medians, the smallest and the median
 of the per-round ratios; the choices must be equal to the bit. Wall time, so the machine must have
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("rounds", nargs="?", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--symbols", type=int, default=16)
+    parser.add_argument("--symbols", type=int, default=24)
     parser.add_argument("--bars", type=int, default=2_500)
     asked = parser.parse_args()
     dataset = build_dataset(
