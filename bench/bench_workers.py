@@ -2,11 +2,11 @@
 
     python bench/bench_workers.py [ROUNDS] [--jobs N] [--symbols N] [--bars N]
 
-Six points of a forest, walked forward over eight blocks of twenty-four symbols. Both take turns, round
-by round; the processes are started anew each time, and that counts: a second or so for each, which
-a search of a few seconds does not earn back. Printed are the medians, the smallest and the median
-of the per-round ratios; the choices must be equal to the bit. Wall time, so the machine must have
-the cores free.
+Six points of a forest, walked forward over eight blocks of two dozen symbols. Both take turns,
+round by round; the processes are started anew each time, and that counts: a second or so for each,
+which a search of a few seconds does not earn back. Printed are the medians, the smallest and the
+median of the per-round ratios; the choices must be equal to the bit. Wall time, so the machine must
+have the cores free.
 """
 
 from __future__ import annotations
