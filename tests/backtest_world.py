@@ -12,7 +12,8 @@ from algotrade.domain.costs import CostModel
 from algotrade.domain.decisions import EQUITY, Sizing
 from algotrade.domain.risk import WIDE
 from algotrade.domain.times import DAY, end_of_day
-from algotrade.workflows.backtest import Plan, backtest
+from algotrade.workflows.backtest import backtest
+from algotrade.workflows.backtest_plan import Plan
 from algotrade.workflows.runs import run_trail
 from algotrade.workflows.settle import load_history
 from algotrade.workflows.trade import Request

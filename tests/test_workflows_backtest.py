@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from algotrade.workflows.backtest import Plan
+    from algotrade.workflows.backtest_plan import Plan
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ from algotrade.store import models as model_store
 from algotrade.store.bars import save_bars
 from algotrade.store.database import immediate
 from algotrade.workflows.audit import AuditRequest, audit
-from algotrade.workflows.backtest import Plan, backtest, load_histories
+from algotrade.workflows.backtest import backtest, load_histories
+from algotrade.workflows.backtest_plan import Plan
 from algotrade.workflows.context import at, ensure_account
 from algotrade.workflows.crowd import Crowd, needed_of, whole_universe
 from algotrade.workflows.data_diff import diff_data

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from algotrade.domain.ledger import Mark
     from algotrade.store.runs import RunRecord
-    from algotrade.workflows.backtest import Plan
+    from algotrade.workflows.backtest_plan import Plan
     from algotrade.workflows.context import Workspace
     from algotrade.workflows.fan_out import Workers
 
@@ -105,7 +105,7 @@ class _World(NamedTuple):
 def _plan(
     run: Run, ws: Workspace, symbols: list[str], model: str | None, asked: Asked, world: _World
 ) -> Plan:
-    from algotrade.workflows.backtest import EVERY, Plan
+    from algotrade.workflows.backtest_plan import EVERY, Plan
     from algotrade.workflows.limits import read_limits
     from algotrade.workflows.runs import stored_symbols
     from algotrade.workflows.trade import Request

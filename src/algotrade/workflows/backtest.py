@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from algotrade import __version__
 from algotrade.domain.ledger import DEPOSIT, Entry
-from algotrade.domain.risk import Conditions, Limits
+from algotrade.domain.risk import Conditions
 from algotrade.domain.times import session_date
 from algotrade.errors import DataError
 from algotrade.record import NamedTuple
@@ -20,6 +20,7 @@ from algotrade.trading.feed import History, Market
 from algotrade.trading.runs import RunJournal
 from algotrade.trading.session import Decider, run_session
 from algotrade.trading.state import TradingState
+from algotrade.workflows.backtest_plan import BACKTEST, Outcome, Plan
 from algotrade.workflows.backtest_report import make_report
 from algotrade.workflows.conditions import outlook_of
 from algotrade.workflows.context import DAILY, Workspace
@@ -27,38 +28,14 @@ from algotrade.workflows.fan_out import ALONE, Workers
 from algotrade.workflows.hearing import Heard, hear, named, spoken
 from algotrade.workflows.models import no_bars
 from algotrade.workflows.settle import load_history
-from algotrade.workflows.trade import Request, policy_of
+from algotrade.workflows.trade import policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from algotrade.domain.costs import CostModel
     from algotrade.domain.decisions import Policy
     from algotrade.domain.ledger import Mark
     from algotrade.errors import AlgotradeError
-
-BACKTEST = "backtest"
-EVERY = 21  # sessions between two refits, as in live use
-
-
-class Plan(NamedTuple):
-    """What to run: the request as `trade` would take it, a span, and the world around it.
-
-    from_ts, until_ts: of the bars to decide at, both inclusive; None: as many as there are.
-    limits_name: what the limits were called by. walk_forward: refit every `every` sessions.
-    benchmark: a symbol, `equal` (all of the run's, held from the first bar) or None.
-    """
-
-    request: Request
-    from_ts: int | None
-    until_ts: int | None
-    limits: Limits
-    limits_name: str
-    costs: CostModel
-    cash: int
-    walk_forward: bool = False
-    every: int = EVERY
-    benchmark: str | None = "equal"
 
 
 class Kept(NamedTuple):
@@ -66,17 +43,6 @@ class Kept(NamedTuple):
 
     record: run_store.RunRecord
     marks: Sequence[Mark]
-
-
-class Outcome(NamedTuple):
-    """A finished run: its state, journal and valuations, and the bars it walked."""
-
-    state: TradingState
-    journal: RunJournal
-    marks: Sequence[Mark]
-    market: Market
-    histories: Sequence[History]
-    costs: CostModel
 
 
 def backtest(

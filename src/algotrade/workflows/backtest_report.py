@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from algotrade.measures import Performance
     from algotrade.store.runs import RunRecord
     from algotrade.trading.runs import RunDecision
-    from algotrade.workflows.backtest import Outcome
+    from algotrade.workflows.backtest_plan import Outcome
     from algotrade.workflows.context import Workspace
 
 EQUAL = "equal"

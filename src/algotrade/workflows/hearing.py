@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from algotrade.bars import Bars
     from algotrade.learning.walkforward import Refit
-    from algotrade.workflows.backtest import Plan
+    from algotrade.workflows.backtest_plan import Plan
     from algotrade.workflows.context import Workspace
 
 

@@ -18,7 +18,8 @@ from algotrade.domain.times import session_day, to_day
 from algotrade.errors import DataError
 from algotrade.record import NamedTuple
 from algotrade.trading.feed import History
-from algotrade.workflows.backtest import BACKTEST, Plan, run
+from algotrade.workflows.backtest import run
+from algotrade.workflows.backtest_plan import BACKTEST, Plan
 from algotrade.workflows.speakers import WEIGHT_WINDOW
 from algotrade.workflows.trade import Request
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from algotrade.learning.dataset import Dataset
     from algotrade.learning.evaluation import OutOfSample, Report
     from algotrade.learning.training import Walked
-    from algotrade.workflows.backtest import Outcome
+    from algotrade.workflows.backtest_plan import Outcome
 
 CASH = 100_000 * MICROS
 SESSIONS_A_YEAR = 252

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from algotrade.errors import InputError
 from algotrade.record import NamedTuple
 from algotrade.trading.feed import Market
-from algotrade.workflows.backtest import BACKTEST, Outcome, Plan, keep, load_histories, run
+from algotrade.workflows.backtest import keep, load_histories, run
+from algotrade.workflows.backtest_plan import BACKTEST, Outcome, Plan
 from algotrade.workflows.fan_out import ALONE, Workers, open_pool
 from algotrade.workflows.hearing import Heard, hear_rule, named, spoken
 from algotrade.workflows.speakers import rule_speaker
