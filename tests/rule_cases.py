@@ -35,7 +35,7 @@ CALM = Conditions(
     rates=Rates(),
     market=MarketFacts(10**6 * SHARE, 2_000, 100, 0, CALM_DAYS, CALM_DAYS),
     model=ModelFacts(0, 1, 0, 1),
-    around=Surroundings(0, 0, 0, (), 0, 1, 0, 0, 0),
+    around=Surroundings(0, 0, 0, (), 0, 1, 0, 0, 0, 0),
 )
 
 
@@ -298,6 +298,7 @@ CASES: dict[str, tuple[int, Callable[[int | None], Scene], bool]] = {
     "R26": (0, part("market", "faults"), True),
     "R27": (0, part("around", "closed"), True),
     "R28": (5, part("around", "clock_back"), True),
+    "R28b": (5, part("around", "broker_clock"), True),
     "R29": (0, part("model", "unfit"), True),
     "R30": (91, part("model", "age"), True),
     "R31": (0, part("model", "wrong"), True),

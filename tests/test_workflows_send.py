@@ -17,6 +17,7 @@ from algotrade.broker.protocol import (
     BrokerOrder,
     BrokerPosition,
     CashMove,
+    MarketClock,
     Unsure,
 )
 from algotrade.domain.ledger import replay
@@ -30,10 +31,12 @@ from algotrade.domain.orders import (
     OPEN_STATES,
     UNKNOWN,
 )
+from algotrade.domain.risk import Limits
 from algotrade.domain.times import DAY, MICROSECONDS
 from algotrade.errors import AlgotradeError, OrderUnknownError, ProviderError, SettingsError
 from algotrade.store import journal
-from algotrade.workflows import booking, orders, reconcile, send
+from algotrade.workflows import booking, brokers, orders, reconcile, send
+from algotrade.workflows.conditions import around
 from builders import DOLLAR, SHARE
 from campaigns.simulate_orders import ACCOUNT, CASH, START, SimulatedVenue, Simulation
 
@@ -343,3 +346,30 @@ def test_a_sale_that_the_broker_has_not_ended_yet_is_not_sent_a_second_time(desk
     assert [(one.order.key, one.state) for one in ended] == [(sale.key, orders.CANCEL_ASKED)]
     assert (desk.venue.cancelled, sent) == (["b2"], [])
     assert desk.venue.sent == [desk.order.key, sale.key]
+
+
+# the broker's clock
+
+
+@pytest.mark.parametrize(
+    ("apart", "seconds"),
+    [(0, 0), (5 * MICROSECONDS, 5), (5 * MICROSECONDS + 1, 6), (-7 * MICROSECONDS, 7)],
+)
+def test_how_far_the_brokers_clock_is_off_is_kept_and_bounds_orders(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, apart: int, seconds: int
+) -> None:
+    ws = desk.accepted().at(0)
+    assert around(ws, Limits()).broker_clock is None, "nobody has asked yet: R28b refuses"
+    now = ws.clock.now() + apart
+    told = MarketClock(now=now, is_open=True, next_open=now, next_close=now)
+    monkeypatch.setattr(Scripted, "clock", lambda _: told)
+    assert brokers.clock_apart(ws, desk.venue) == seconds
+    assert bool(desk.said) == (seconds > 5)
+    assert reconcile.start(ws, desk.venue, sleep=lambda _: None).account == ACCOUNT
+    assert around(ws, Limits()).broker_clock == seconds
+
+
+def test_a_time_that_was_told_is_compared_with_nobodys(desk: Desk) -> None:
+    ws = desk.at(0)
+    told = ws._replace(settings=ws.settings._replace(now="2026-01-02T21:00:00Z"))
+    assert brokers.clock_apart(told, desk.venue) == 0

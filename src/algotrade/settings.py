@@ -96,7 +96,7 @@ SETTINGS = (
     Setting("risk.max_shortfall_pct", "percent", "4.5", "R23 expected shortfall of a day, 97.5%"),
     Setting("risk.max_order_adv_pct", "percent", "1", "R24 order, of mean daily volume"),
     Setting("risk.max_position_adv_pct", "percent", "5", "R24 position, of mean daily volume"),
-    Setting("risk.max_clock_seconds", "count", "5", "R28 seconds that the clock may go back"),
+    Setting("risk.max_clock_seconds", "count", "5", "R28 seconds the clock may go back, or be off"),
     Setting("risk.max_reconcile_minutes", "count", "15", "R03 age of the last reconciliation"),
     Setting("risk.max_model_days", "count", "91", "R30 days since the model was made"),
     Setting("risk.max_equal_predictions", "count", "19", "R31 bars with one and the same p(up)"),

@@ -144,6 +144,7 @@ class Surroundings(NamedTuple):
     rejects: int | None = None
     closed: int | None = None
     mismatched: int | None = None
+    broker_clock: int | None = None
 
 
 class Conditions(NamedTuple):

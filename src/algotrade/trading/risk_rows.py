@@ -327,6 +327,7 @@ MEASURES: Mapping[str, Measure] = {
     "R26": _fact("faults"),
     "R27": _around("closed"),
     "R28": _around("clock_back"),
+    "R28b": _around("broker_clock"),
     "R29": _model("unfit"),
     "R30": _model("age"),
     "R31": _model("wrong"),

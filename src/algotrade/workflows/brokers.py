@@ -40,13 +40,22 @@ def open_broker(ws: Workspace) -> BrokerClient:
     return open_client(ws.broker, Opening(live=ws.live, keys=keys, base=base))
 
 
-def compare_time(ws: Workspace, client: BrokerClient) -> None:
-    """Tell where the broker's clock or its sessions of the next days are not ours."""
+def clock_apart(ws: Workspace, client: BrokerClient) -> int:
+    """Give how far the broker's clock is from this one, whole seconds rounded up.
+
+    0 where the time was told (`now`): that is nobody's clock.
+    """
+    if ws.settings.now is not None:
+        return 0
+    apart = client.clock().now - ws.clock.now()
+    if abs(apart) > _CLOCK_APART:
+        ws.say(f"the broker's clock is {apart / MICROSECONDS:+.1f} s from this one")
+    return -(-abs(apart) // MICROSECONDS)
+
+
+def compare_hours(ws: Workspace, client: BrokerClient) -> None:
+    """Tell where the broker's sessions of the next days are not ours."""
     now = ws.clock.now()
-    if ws.settings.now is None:
-        apart = client.clock().now - now
-        if abs(apart) > _CLOCK_APART:
-            ws.say(f"the broker's clock is {apart / MICROSECONDS:+.1f} s from this one")
     first = session_date(now)
     told = {one.day: (one.opens, one.closes) for one in client.calendar(first, first + _AHEAD)}
     known = ws.calendar(now)

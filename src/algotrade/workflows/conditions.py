@@ -176,6 +176,7 @@ def _at_broker(ws: Workspace, found: Surroundings) -> Surroundings:
     since = limit_store.last_reset(ws.db, ws.account)
     reconciled = records.get_meta(ws.db, f"reconciled:{ws.account}")
     mismatches = records.get_meta(ws.db, f"mismatches:{ws.account}")
+    apart = records.get_meta(ws.db, f"clock:{ws.account}")
     is_open = ws.calendar(now - 10 * DAY).is_open(now)
     most = ws.settings.number("risk.max_rejects") + 1
     return found._replace(
@@ -185,6 +186,7 @@ def _at_broker(ws: Workspace, found: Surroundings) -> Surroundings:
         rejects=limit_store.rejects_in_a_row(ws.db, ws.account, since, most),
         closed=int(ws.live and not is_open),  # what is simulated waits for the open
         mismatched=int(ws.live and ws.settings.text("live") != "on"),
+        broker_clock=None if apart is None else int(apart),
     )
 
 

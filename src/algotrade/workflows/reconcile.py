@@ -17,7 +17,7 @@ from algotrade.store import bars as bar_store
 from algotrade.store import journal, records
 from algotrade.store import orders as order_store
 from algotrade.store.database import immediate
-from algotrade.workflows.brokers import compare_time, open_broker
+from algotrade.workflows.brokers import clock_apart, compare_hours, open_broker
 from algotrade.workflows.context import DAILY, account_lock
 from algotrade.workflows.send import catch_up, recover, unknown_orders
 
@@ -89,7 +89,7 @@ def reconcile(
         if fix_local and found.differences and not found.unknown and not found.late:
             fixed = _fix(held, client, found.differences, reason)
             found = compare(held, client, catch_up(held, client))._replace(fixed=fixed)
-    compare_time(ws, client)
+    compare_hours(ws, client)
     return found
 
 
@@ -102,6 +102,7 @@ def start(
 ) -> Reconciled:
     """Recover, book and compare, with the account's lock held: the start of whatever sends."""
     open_account(ws, client)
+    apart = clock_apart(ws, client)
     caught = recover(ws, client)
     fills, left = caught.fills, _TRIES
     while True:
@@ -114,6 +115,7 @@ def start(
         fills += caught.fills
     with immediate(ws.db):
         records.set_meta(ws.db, f"mismatches:{ws.account}", str(len(found.differences)))
+        records.set_meta(ws.db, f"clock:{ws.account}", str(apart))
         if found.differences and halt and journal.current_halt(ws.db, ws.account) is None:
             told = f"broker and ledger differ: {found.differences[0].told()}"
             journal.save_halt(ws.db, ws.account, ts=ws.clock.now(), kind="halt", reason=told)
