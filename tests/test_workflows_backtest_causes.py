@@ -205,6 +205,18 @@ def test_a_grid_with_an_impossible_point_runs_nothing(home: Path, slow: str) -> 
 # ---- halts
 
 
+def test_a_run_without_a_fill_says_what_stood_in_its_way(home: Path) -> None:
+    tight = WIDE._replace(max_position_bps=1)
+    plan = plan_of("AAPL", first="2008-01-02", last="2009-12-31", limits=tight)
+    ran = played(home, plan._replace(limits_name="tight"))
+    told = "Nothing was traded: risk refused every order, most often by R10 position."
+    assert ran.record.report["verdict"] == told
+    silent = played(
+        home, plan_of("AAPL", params=(("fast", "5"), ("slow", "400")), first="2012-12-03")
+    )
+    assert silent.record.report["verdict"] == "Nothing was traded."
+
+
 def test_a_run_that_may_only_reduce_says_since_when_and_why(home: Path) -> None:
     limits = WIDE._replace(complete=True, daily_loss_reduce_bps=150, weekly_loss_halt_bps=10**9)
     plan = plan_of("AAPL", first="2008-01-02", last="2009-12-31", limits=limits)

@@ -13,6 +13,7 @@ from algotrade.domain.decisions import HOLD, ORDER, REFUSED
 from algotrade.domain.ledger import DELISTING, DEPOSIT, DIVIDEND, FILL
 from algotrade.domain.money import MICROS, NANOS, divide_half_even, notional
 from algotrade.domain.orders import CANCELLED, EXPIRED, TRIGGERED
+from algotrade.domain.rules import RULE
 from algotrade.domain.times import session_day
 from algotrade.errors import InputError
 from algotrade.measures import (
@@ -79,7 +80,7 @@ def make_report(
         "halted_at": halts[0][0] if halts else None,
         "reducing_at": reductions[0][0] if reductions else None,
         "reducing": reductions[0][1] if reductions else None,
-        "verdict": _verdict(figures),
+        "verdict": _verdict(figures) if figures["fills"] else _idle(figures, decisions),
     }
 
 
@@ -267,11 +268,19 @@ def luck(figures: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> flo
     )
 
 
+def _idle(figures: Mapping[str, Any], decisions: Sequence[RunDecision]) -> str:
+    """Say of a run without a fill what stood in its way."""
+    refusals = [one.code.split(",") for one in decisions if one.action == REFUSED]
+    named = Counter(rule_id for ids in refusals for rule_id in ids if rule_id in RULE)
+    if figures["orders"] or not named:
+        return "Nothing was traded."
+    ((most, _),) = named.most_common(1)
+    return f"Nothing was traded: risk refused every order, most often by {most} {RULE[most].name}."
+
+
 def _verdict(figures: Mapping[str, Any]) -> str:
     """Say in one sentence what the figures allow to be said."""
     trials, sure, excess = figures["trials"], figures["deflated_sharpe"], figures["excess"]
-    if not figures["fills"]:
-        return "Nothing was traded."
     if figures["max_drawdown"] is not None and figures["max_drawdown"] <= -1:
         return "The account is ruined: its equity fell to nothing."
     if figures["sessions"] < FEWEST:
