@@ -369,6 +369,19 @@ def test_how_far_the_brokers_clock_is_off_is_kept_and_bounds_orders(
     assert around(ws, Limits()).broker_clock == seconds
 
 
+def test_a_broker_that_does_not_tell_its_time_keeps_nobody_from_getting_out(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(_: Scripted) -> MarketClock:
+        raise ProviderError("clock is down")
+
+    ws = desk.accepted().at(0)
+    monkeypatch.setattr(Scripted, "clock", silent)
+    assert reconcile.start(ws, desk.venue, sleep=lambda _: None).account == ACCOUNT
+    assert "clock is down" in desk.said[0]
+    assert around(ws, Limits()).broker_clock is None, "R28b refuses what does not only reduce"
+
+
 def test_a_time_that_was_told_is_compared_with_nobodys(desk: Desk) -> None:
     ws = desk.at(0)
     told = ws._replace(settings=ws.settings._replace(now="2026-01-02T21:00:00Z"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from algotrade.broker.protocol import Keys, Opening
 from algotrade.config import broker_keys
 from algotrade.domain.times import DAY, MICROSECONDS, session_date, to_date, to_day
-from algotrade.errors import InputError, MarketClosedError, SettingsError
+from algotrade.errors import InputError, MarketClosedError, ProviderError, SettingsError
 
 if TYPE_CHECKING:
     from algotrade.broker.protocol import BrokerClient
@@ -40,14 +40,19 @@ def open_broker(ws: Workspace) -> BrokerClient:
     return open_client(ws.broker, Opening(live=ws.live, keys=keys, base=base))
 
 
-def clock_apart(ws: Workspace, client: BrokerClient) -> int:
+def clock_apart(ws: Workspace, client: BrokerClient) -> int | None:
     """Give how far the broker's clock is from this one, whole seconds rounded up.
 
-    0 where the time was told (`now`): that is nobody's clock.
+    0 where the time was told (`now`): that is nobody's clock. None where the broker does not say,
+    which keeps nobody from getting out.
     """
     if ws.settings.now is not None:
         return 0
-    apart = client.clock().now - ws.clock.now()
+    try:
+        apart = client.clock().now - ws.clock.now()
+    except ProviderError as error:
+        ws.say(f"the broker does not tell its time: {error.message}")
+        return None
     if abs(apart) > _CLOCK_APART:
         ws.say(f"the broker's clock is {apart / MICROSECONDS:+.1f} s from this one")
     return -(-abs(apart) // MICROSECONDS)

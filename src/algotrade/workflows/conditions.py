@@ -186,7 +186,7 @@ def _at_broker(ws: Workspace, found: Surroundings) -> Surroundings:
         rejects=limit_store.rejects_in_a_row(ws.db, ws.account, since, most),
         closed=int(ws.live and not is_open),  # what is simulated waits for the open
         mismatched=int(ws.live and ws.settings.text("live") != "on"),
-        broker_clock=None if apart is None else int(apart),
+        broker_clock=int(apart) if apart else None,
     )
 
 

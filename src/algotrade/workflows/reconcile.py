@@ -115,7 +115,7 @@ def start(
         fills += caught.fills
     with immediate(ws.db):
         records.set_meta(ws.db, f"mismatches:{ws.account}", str(len(found.differences)))
-        records.set_meta(ws.db, f"clock:{ws.account}", str(apart))
+        records.set_meta(ws.db, f"clock:{ws.account}", "" if apart is None else str(apart))
         if found.differences and halt and journal.current_halt(ws.db, ws.account) is None:
             told = f"broker and ledger differ: {found.differences[0].told()}"
             journal.save_halt(ws.db, ws.account, ts=ws.clock.now(), kind="halt", reason=told)
