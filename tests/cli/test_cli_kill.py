@@ -31,10 +31,14 @@ def test_the_harness_sees_a_saver_that_tears(tmp_path: Path) -> None:
         naive = Campaign(server, "naive", tmp_path, random.Random(1))  # noqa: S311 -- moments
         naive.leave_alone()
         assert naive.result.wrong == []
-        # the fourth call is for the first symbol's second page: its first one is committed
-        assert naive.disturb(tmp_path / "home", calls=4, pause=0)
-        naive.look(tmp_path / "home")
-        naive.compare(tmp_path / "home")
+        for number in range(20):  # where the machine is busy the blow may fall too late
+            home = tmp_path / f"home{number}"
+            # the fourth call is for the first symbol's second page: its first one is committed
+            if naive.disturb(home, calls=4, pause=0):
+                naive.look(home)
+            if naive.result.wrong:
+                break
+        naive.compare(home)
     assert [line.partition(": ")[2][:4] for line in naive.result.wrong] == ["torn", "bars"]
 
 

@@ -29,7 +29,6 @@ _GROUPS = {
     "R18": "losses",
     "R22": "market",
     "R28": "system",
-    "R28b": "system",
 }
 
 
